@@ -1,0 +1,45 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// What every module of ours is compiled with. The arrows between modules are listed in
+/// docs/ARCHITECTURE.md; `Tests/TidyTests` reads the `import` lines and fails on another.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// Tests talk to the kernel in plain words: no `unsafe` on every line.
+let testing: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+let package = Package(
+    name: "needletail",
+    products: [
+        .executable(name: "needletail", targets: ["needletail"])
+    ],
+    targets: [
+        .systemLibrary(name: "CLiburing", providers: [.apt(["liburing-dev"])]),
+        .target(name: "CMachine"),
+        .target(
+            name: "Machine", dependencies: ["CLiburing", "CMachine"], swiftSettings: strict,
+            linkerSettings: [.linkedLibrary(":liburing.a")]),
+        .target(name: "Wire", swiftSettings: strict),
+        .target(name: "Options", swiftSettings: strict),
+        .target(
+            name: "Node", dependencies: ["Machine", "Wire", "Options"], swiftSettings: strict),
+        .executableTarget(
+            name: "needletail", dependencies: ["Node", "Options"], swiftSettings: strict),
+        .testTarget(name: "MachineTests", dependencies: ["Machine"], swiftSettings: testing),
+        .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: testing),
+        .testTarget(name: "OptionsTests", dependencies: ["Options"], swiftSettings: testing),
+    ]
+)

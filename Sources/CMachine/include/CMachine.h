@@ -1,0 +1,3 @@
+#pragma once
+
+// Constants that Debian 12's headers lack, and the few things that Swift cannot say.

@@ -1,0 +1,3 @@
+import Testing
+@testable import Machine
+@Suite struct PlaceholderMachine { @Test func a() {} }

@@ -1,0 +1,3 @@
+import Testing
+@testable import Options
+@Suite struct PlaceholderOptions { @Test func a() {} }

@@ -1,0 +1,3 @@
+import Testing
+@testable import Wire
+@Suite struct PlaceholderWire { @Test func a() {} }
