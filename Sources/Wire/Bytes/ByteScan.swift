@@ -1,0 +1,211 @@
+/// Loads and searches over bytes that a peer sent.
+///
+/// The scans are written with sixteen lanes at a time because a head is mostly bytes that mean
+/// nothing to us: only the next one that ends or spoils an element matters. All of them answer
+/// with the first such index, or with `end` when there is none, and never read at or past `end`.
+
+#if _endian(big)
+#error("words are compared in little-endian order")
+#endif
+
+extension RawSpan {
+    /// One byte, unchecked at -O: the scans compare indices with their end before they load, and
+    /// the fuzz targets run them with these assertions on.
+    @inlinable @inline(__always)
+    func byte(_ index: Int) -> UInt8 {
+        assert(index >= 0 && index < byteCount)
+        return unsafe unsafeLoad(fromUncheckedByteOffset: index, as: UInt8.self)
+    }
+
+    @inline(__always)
+    func half(_ index: Int) -> UInt16 {
+        assert(index >= 0 && index + 2 <= byteCount)
+        return unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: index, as: UInt16.self)
+    }
+
+    @inline(__always)
+    func word32(_ index: Int) -> UInt32 {
+        assert(index >= 0 && index + 4 <= byteCount)
+        return unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: index, as: UInt32.self)
+    }
+
+    @inline(__always)
+    func word64(_ index: Int) -> UInt64 {
+        assert(index >= 0 && index + 8 <= byteCount)
+        return unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: index, as: UInt64.self)
+    }
+
+    @inline(__always)
+    func lanes(_ index: Int) -> SIMD16<UInt8> {
+        assert(index >= 0 && index + 16 <= byteCount)
+        return unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: index, as: SIMD16<UInt8>.self)
+    }
+}
+
+extension SIMDMask<SIMD16<Int8>> {
+    /// The first lane that is set, or 16.
+    ///
+    /// SSE2's movmskb is out of Swift's reach; two words and a count of trailing zeros are close.
+    @inline(__always)
+    var first: Int {
+        let words = unsafe unsafeBitCast(self, to: SIMD2<UInt64>.self)
+        if words[0] != 0 { return words[0].trailingZeroBitCount &>> 3 }
+        if words[1] != 0 { return 8 &+ words[1].trailingZeroBitCount &>> 3 }
+        return 16
+    }
+}
+
+/// Sets of ASCII characters as 128 bits, so that asking costs a shift and not a table's cache line.
+struct ASCIISet: Sendable, BitwiseCopyable {
+    private let low: UInt64
+    private let high: UInt64
+
+    @inline(__always)
+    init(low: UInt64, high: UInt64) {
+        self.low = low
+        self.high = high
+    }
+
+    @inline(__always)
+    func contains(_ byte: UInt8) -> Bool {
+        let bits = byte < 64 ? low : high
+        return byte < 128 && (bits &>> UInt64(byte & 63)) & 1 != 0
+    }
+
+    /// RFC 9110 5.6.2 `tchar`: `!#$%&'*+-.^_`|~`, digits and letters.
+    @inline(__always)
+    static var token: ASCIISet {
+        ASCIISet(low: 0x03FF_6CFA_0000_0000, high: 0x57FF_FFFF_C7FF_FFFE)
+    }
+
+    /// RFC 3986 `unreserved` and `sub-delims`: what a registered name holds besides `%XX`.
+    @inline(__always)
+    static var registeredName: ASCIISet {
+        ASCIISet(low: 0x2BFF_7FD2_0000_0000, high: 0x47FF_FFFE_87FF_FFFE)
+    }
+
+    /// RFC 3986 `unreserved`.
+    @inline(__always)
+    static var unreserved: ASCIISet {
+        ASCIISet(low: 0x03FF_6000_0000_0000, high: 0x47FF_FFFE_87FF_FFFE)
+    }
+}
+
+enum ByteScan {
+    /// The first byte that can't be part of a token.
+    @inline(__always)
+    static func tokenEnd(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {
+        var index = start
+        while index &+ 16 <= end {
+            let folded = bytes.lanes(index) | 0x20
+            let letter = (folded &- 0x61) .< 26
+            // Folding makes CR look like a dash, so the dash is compared unfolded.
+            let dash = bytes.lanes(index) .== 0x2D
+            let other = (.!(letter .| dash)).first
+            index &+= other
+            if other < 16 {
+                if !ASCIISet.token.contains(bytes.byte(index)) { return index }
+                index &+= 1
+            }
+        }
+        while index < end, ASCIISet.token.contains(bytes.byte(index)) { index &+= 1 }
+        return index
+    }
+
+    /// The first byte that can't be part of a field value: a control other than HTAB.
+    @inline(__always)
+    static func fieldValueEnd(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {
+        var index = start
+        while index &+ 16 <= end {
+            let lanes = bytes.lanes(index)
+            let control = ((lanes .< 0x20) .| (lanes .== 0x7F)).first
+            index &+= control
+            if control < 16 {
+                if bytes.byte(index) != 0x09 { return index }
+                index &+= 1
+            }
+        }
+        while index < end, isFieldValueByte(bytes.byte(index)) { index &+= 1 }
+        return index
+    }
+
+    /// The first byte that ends or spoils a request target, or begins its query: a control, a
+    /// space, DEL, `#` or `?`.
+    @inline(__always)
+    static func targetStop(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {
+        var index = start
+        while index &+ 16 <= end {
+            let lanes = bytes.lanes(index)
+            let low = (lanes .< 0x21) .| (lanes .== 0x7F)
+            let marks = (lanes .== 0x23) .| (lanes .== 0x3F)
+            let stop = (low .| marks).first
+            index &+= stop
+            if stop < 16 { return index }
+        }
+        while index < end {
+            let byte = bytes.byte(index)
+            if byte < 0x21 || byte == 0x7F || byte == 0x23 || byte == 0x3F { return index }
+            index &+= 1
+        }
+        return index
+    }
+
+    /// The first byte that is neither letter, digit, dot nor dash: where a plain host name ends.
+    @inline(__always)
+    static func plainHostEnd(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {
+        var index = start
+        while index &+ 16 <= end {
+            let lanes = bytes.lanes(index)
+            let letter = ((lanes | 0x20) &- 0x61) .< 26
+            // 0x2D...0x39 is dash, dot, slash and the digits.
+            let digit = ((lanes &- 0x2D) .< 13) .& (lanes .!= 0x2F)
+            let other = (.!(letter .| digit)).first
+            index &+= other
+            if other < 16 { return index }
+        }
+        while index < end {
+            let byte = bytes.byte(index)
+            let letter = (byte | 0x20) &- 0x61 < 26
+            guard letter || (byte &- 0x2D < 13 && byte != 0x2F) else { return index }
+            index &+= 1
+        }
+        return index
+    }
+
+    /// The first of two bytes.
+    @inline(__always)
+    static func first(
+        of one: UInt8, or other: UInt8, in bytes: RawSpan, from start: Int, to end: Int
+    ) -> Int {
+        var index = start
+        while index &+ 16 <= end {
+            let lanes = bytes.lanes(index)
+            let found = ((lanes .== one) .| (lanes .== other)).first
+            index &+= found
+            if found < 16 { return index }
+        }
+        while index < end, bytes.byte(index) != one, bytes.byte(index) != other { index &+= 1 }
+        return index
+    }
+
+    /// RFC 9110 5.5: HTAB, SP, visible characters and the bytes from 0x80 on.
+    @inline(__always)
+    static func isFieldValueByte(_ byte: UInt8) -> Bool {
+        byte >= 0x20 && byte != 0x7F || byte == 0x09
+    }
+
+    @inline(__always)
+    static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
+
+    @inline(__always)
+    static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
+
+    /// The value of a hexadecimal digit, or 255.
+    @inline(__always)
+    static func hexValue(_ byte: UInt8) -> UInt8 {
+        let digit = byte &- 0x30
+        if digit < 10 { return digit }
+        let letter = (byte | 0x20) &- 0x61
+        return letter < 6 && byte >= 0x41 ? letter &+ 10 : 255
+    }
+}

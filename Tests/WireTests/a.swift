@@ -1,3 +1,0 @@
-import Testing
-@testable import Wire
-@Suite struct PlaceholderWire { @Test func a() {} }
