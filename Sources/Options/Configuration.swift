@@ -42,7 +42,7 @@ public struct Configuration: Sendable {
 
     // Experts and tests.
     /// What the drivers are to treat as missing in the kernel.
-    public var ioMask: IOFeatures = []
+    public var ioMask: [IOFeatureName] = []
     public var testRoutes = false
 
     /// The defaults of the option table.
@@ -90,36 +90,16 @@ public enum LogLevel: String, Sendable, CaseIterable, Comparable {
 
 public enum LogFormat: String, Sendable, CaseIterable { case text, json }
 
-/// Kernel features newer than, or beside, the least we need, by the names `--io-mask` takes.
+/// Features of io_uring that came one kernel after another, by the names `--io-mask` takes.
 ///
 /// Hiding them on a new kernel is how the behaviour on an old one is tested.
-public struct IOFeatures: OptionSet, Sendable {
-    public let rawValue: UInt32
-    public init(rawValue: UInt32) { self.rawValue = rawValue }
-
-    public static let deferTaskrun = IOFeatures(rawValue: 1 << 0)
-    public static let singleIssuer = IOFeatures(rawValue: 1 << 1)
-    public static let coopTaskrun = IOFeatures(rawValue: 1 << 2)
-    public static let multishotAccept = IOFeatures(rawValue: 1 << 3)
-    public static let multishotRecv = IOFeatures(rawValue: 1 << 4)
-    public static let msgRing = IOFeatures(rawValue: 1 << 5)
-    public static let sendZC = IOFeatures(rawValue: 1 << 6)
-    public static let bundle = IOFeatures(rawValue: 1 << 7)
-
-    public static let names: [(name: String, feature: IOFeatures)] = [
-        ("defer-taskrun", .deferTaskrun), ("single-issuer", .singleIssuer),
-        ("coop-taskrun", .coopTaskrun), ("multishot-accept", .multishotAccept),
-        ("multishot-recv", .multishotRecv), ("msg-ring", .msgRing), ("send-zc", .sendZC),
-        ("bundle", .bundle),
-    ]
-
-    init?(names text: String) {
-        self = []
-        for word in text.split(separator: ",", omittingEmptySubsequences: false) {
-            guard let known = IOFeatures.names.first(where: { $0.name == word }) else { return nil }
-            insert(known.feature)
-        }
-    }
+public enum IOFeatureName: String, Sendable, CaseIterable {
+    case deferTaskrun = "defer-taskrun"
+    case singleIssuer = "single-issuer"
+    case coopTaskrun = "coop-taskrun"
+    case multishotAccept = "multishot-accept"
+    case multishotReceive = "multishot-recv"
+    case registeredRing = "registered-ring"
 }
 
 /// Text that must not reach a log, a message or a dump by accident.

@@ -137,13 +137,18 @@ public struct Meaning: Sendable {
             words.joined(separator: "|"), ValueText.oneOf(words), { Choice(rawValue: $0) }, set)
     }
 
-    static func features(
-        _ set: @escaping @Sendable (inout Configuration, IOFeatures) -> Void
+    /// Words of a choice, with commas between them.
+    static func list<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
+        _ set: @escaping @Sendable (inout Configuration, [Choice]) -> Void
     ) -> Meaning {
-        let names = IOFeatures.names.map(\.name)
+        let words = Choice.allCases.map(\.rawValue).joined(separator: ", ")
         return Meaning(
-            "LIST", "a comma list of \(names.joined(separator: ", "))",
-            { IOFeatures(names: $0) }, set)
+            "LIST", "a comma list of \(words)",
+            { text in
+                let pieces = text.split(separator: ",", omittingEmptySubsequences: false)
+                let choices = pieces.compactMap { Choice(rawValue: String($0)) }
+                return choices.count == pieces.count ? choices : nil
+            }, set)
     }
 
     static func address(

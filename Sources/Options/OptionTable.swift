@@ -118,7 +118,7 @@ extension Option {
 
     private static let experts: [Option] = [
         Option(
-            "io-mask", .expert, .features { $0.ioMask = $1 }, default: .none,
+            "io-mask", .expert, .list { $0.ioMask = $1 }, default: .none,
             doc: "Kernel features to treat as missing, to test on a new kernel what an old one "
                 + "does."),
         Option(

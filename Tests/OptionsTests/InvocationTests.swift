@@ -106,7 +106,8 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
             "1k", "--header-count", "7", "--idle-timeout", "2m", "--header-timeout", "0.5",
             "--body-timeout", "500ms", "--pipeline-depth", "8", "--turn-requests", "9",
             "--turn-bytes", "2048", "--body-budget", "1MiB", "--log-level", "error",
-            "--log-format", "json", "--io-mask", "send-zc,msg-ring", "--io", "uring", "--dir", "d",
+            "--log-format", "json", "--io-mask", "multishot-recv,defer-taskrun", "--io", "uring",
+            "--dir", "d",
         ])
         #expect(made.connectionsMax == 5)
         #expect(made.advertise == Address(host: "a.example", port: 9))
@@ -124,7 +125,7 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
         #expect(made.bodyBudgetBytes == 1 << 20)
         #expect(made.logLevel == .error)
         #expect(made.logFormat == .json)
-        #expect(made.ioMask == [.sendZC, .msgRing])
+        #expect(made.ioMask == [.multishotReceive, .deferTaskrun])
         #expect(made.io == .uring)
         #expect(made.dir == "d")
     }
@@ -173,7 +174,7 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
             ["--max-value", "0"], ["--max-value", "1TiB"], ["--dir", ""],
             ["--advertise", "a.example:0"], ["--node-id", "a b"], ["--node-id", ""],
             ["--cors-origin", "app.example"], ["--cors-origin", "https://a/"],
-            ["--cors-origin", "https://a\r\nSet-Cookie: x"], ["--io-mask", "bundle,"],
+            ["--cors-origin", "https://a\r\nSet-Cookie: x"], ["--io-mask", "multishot-recv,"],
             ["--io-mask", "warp"], ["--test-routes=1"], ["--shards", "--io", "epoll"], ["--shards"],
             ["127.0.0.1:65536"], ["127.0.0.1:"], ["::1"],
         ])
