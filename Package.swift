@@ -41,5 +41,6 @@ let package = Package(
         .testTarget(name: "MachineTests", dependencies: ["Machine"], swiftSettings: testing),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: testing),
         .testTarget(name: "OptionsTests", dependencies: ["Options"], swiftSettings: testing),
+        .testTarget(name: "TidyTests", swiftSettings: testing),
     ]
 )

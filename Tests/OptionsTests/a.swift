@@ -1,3 +1,0 @@
-import Testing
-@testable import Options
-@Suite struct PlaceholderOptions { @Test func a() {} }
