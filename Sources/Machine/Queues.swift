@@ -1,0 +1,63 @@
+/// The bounded queue of completions that a driver made itself, outside the kernel's own queue:
+/// sockets closed at once, sends that failed at once. Grows as far as there are sockets.
+@safe struct CompletionList: ~Copyable {
+    private(set) var base: UnsafeMutablePointer<Completion>
+    private(set) var count = 0
+    private var capacity: Int
+
+    init(capacity: Int) {
+        self.capacity = capacity
+        unsafe base = .allocate(capacity: capacity)
+    }
+
+    mutating func append(_ completion: Completion) {
+        if count == capacity {
+            let larger = UnsafeMutablePointer<Completion>.allocate(capacity: capacity * 2)
+            unsafe larger.update(from: base, count: count)
+            unsafe base.deallocate()
+            unsafe base = unsafe larger
+            capacity *= 2
+        }
+        unsafe base[count] = completion
+        count += 1
+    }
+
+    mutating func removeAll() { count = 0 }
+
+    var all: UnsafeBufferPointer<Completion> { unsafe UnsafeBufferPointer(start: base, count: count) }
+
+    deinit { unsafe base.deallocate() }
+}
+
+/// Socket numbers that wait for their turn, in order of arrival, each at most once (the endpoint's
+/// `listed` flag sees to that), so the capacity is the number of sockets.
+@safe struct IndexQueue: ~Copyable {
+    private let pages: Pages
+    private let base: UnsafeMutablePointer<UInt32>
+    private let capacity: Int
+    private var head = 0
+    private(set) var count = 0
+
+    init(capacity: Int) throws(SystemError) {
+        self.capacity = capacity
+        pages = try Pages(byteCount: capacity * 4)
+        unsafe base = unsafe pages.bound(to: UInt32.self)
+    }
+
+    mutating func append(_ index: UInt32) {
+        invariant(count < capacity, "a socket is queued twice")
+        var tail = head + count
+        if tail >= capacity { tail -= capacity }
+        unsafe base[tail] = index
+        count += 1
+    }
+
+    mutating func popFirst() -> UInt32? {
+        guard count > 0 else { return nil }
+        let index = unsafe base[head]
+        head += 1
+        if head == capacity { head = 0 }
+        count -= 1
+        return index
+    }
+}

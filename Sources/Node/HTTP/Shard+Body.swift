@@ -1,0 +1,151 @@
+import Glibc
+import Machine
+import Synchronization
+import Wire
+
+/// Bodies that arrive in several pieces: memory of their own, under one budget for the node.
+///
+/// The memory grows with what has really come, not with what a Content-Length promises, so a peer
+/// can't reserve ours by announcing a lot. A request that will be refused anyway has its body read
+/// and thrown away, so that the connection can go on.
+extension Shard {
+    /// What a body gets at first; it doubles from there.
+    private static let bodyBytesFirst = 16 * 1024
+
+    mutating func beginBody(
+        _ index: UInt32, _ head: HTTPRequestHead, _ bytes: UnsafeRawBufferPointer
+    ) {
+        let connection = connections + Int(index)
+        let headCount = Int(head.headByteCount)
+        let takesBody = !connection.pointee.flags.contains(.refused) && takesBody(head, bytes)
+        if head.expectsContinue {
+            // Whether a refused body comes is the peer's choice, so nobody could tell it from the
+            // next request: the answer is final and ends the connection.
+            guard takesBody else {
+                connection.pointee.flags.insert(.closeAfterReply)
+                let body = UnsafeRawBufferPointer(start: nil, count: 0)
+                return answer(index, Request(head: head, bytes: bytes, body: body))
+            }
+            if bytes.count == headCount {
+                var writer = writer(index)
+                writer.write(HTTPReplyHead.continueLine)
+                commit(index, writer)
+            }
+        }
+
+        let headBytes = UnsafeMutablePointer<UInt8>.allocate(capacity: headCount)
+        UnsafeMutableRawPointer(headBytes).copyMemory(
+            from: bytes.baseAddress.unsafelyUnwrapped, byteCount: headCount)
+        var chunks: HTTPChunkedDecoder? = nil
+        var remaining: UInt64 = 0
+        switch head.body {
+        case .chunked: chunks = HTTPChunkedDecoder()
+        case .length(let length): remaining = length
+        case .none: break
+        }
+        let request = UnsafeMutablePointer<ArrivingRequest>.allocate(capacity: 1)
+        request.initialize(
+            to: ArrivingRequest(
+                headBytes: headBytes, head: head, chunks: chunks, body: nil, bodyCount: 0,
+                bodyCapacity: 0, receivedCount: 0, discards: !takesBody, remaining: remaining,
+                startedMs: nowMs))
+        connection.pointee.arriving = request
+        connection.pointee.phase = .body
+    }
+
+    /// Takes bytes of the body and answers how many; the request is answered with its last one.
+    mutating func takeBody(
+        _ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int
+    ) -> Int {
+        let request = connections[Int(index)].arriving.unsafelyUnwrapped
+        if request.pointee.chunks == nil {
+            let here = Int(min(UInt64(count), request.pointee.remaining))
+            request.pointee.remaining -= UInt64(here)
+            request.pointee.receivedCount += here
+            guard store(index, bytes, count: here) else { return count }
+            if request.pointee.remaining == 0 { complete(index) }
+            return here
+        }
+        var used = 0
+        while true {
+            let rest = UnsafeRawBufferPointer(start: bytes + used, count: count - used)
+            let step = request.pointee.chunks!.decode(rest.bytes, limits: settings.limits)
+            switch step {
+            case .needMore:
+                request.pointee.receivedCount += count
+                return count
+            case .data(let start, let size):
+                guard store(index, bytes + used + start, count: size) else { return count }
+                used += start + size
+            case .end(let consumed):
+                complete(index)
+                return used + consumed
+            case .violation(let violation):
+                refuse(index, violation.status, violation.sentence)
+                return count
+            }
+        }
+    }
+
+    /// False: the request was refused, and with it the rest of the input.
+    private mutating func store(
+        _ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int
+    ) -> Bool {
+        let request = connections[Int(index)].arriving.unsafelyUnwrapped
+        if request.pointee.discards || count == 0 { return true }
+        let needed = request.pointee.bodyCount + count
+        if needed > request.pointee.bodyCapacity, !growBody(index, to: needed) { return false }
+        (request.pointee.body.unsafelyUnwrapped + request.pointee.bodyCount)
+            .update(from: bytes, count: count)
+        request.pointee.bodyCount = needed
+        return true
+    }
+
+    private mutating func growBody(_ index: UInt32, to needed: Int) -> Bool {
+        let request = connections[Int(index)].arriving.unsafelyUnwrapped
+        let before = request.pointee.bodyCapacity
+        var capacity = max(needed, 2 * before, Self.bodyBytesFirst)
+        if case .length(let length) = request.pointee.head.body {
+            // The parser has held the length against the bound, so it fits an Int.
+            capacity = min(capacity, max(Int(length), needed))
+        }
+        let total = state.pointee.bodyBytes.add(capacity - before, ordering: .relaxed).newValue
+        if total > settings.bodyBudgetBytes {
+            state.pointee.bodyBytes.subtract(capacity - before, ordering: .relaxed)
+            refuse(
+                index, .serviceUnavailable, "Too many request bodies are arriving at the same time")
+            return false
+        }
+        let larger = realloc(request.pointee.body, capacity)
+        invariant(larger != nil, "out of memory for a body of \(capacity) bytes")
+        request.pointee.body = larger?.assumingMemoryBound(to: UInt8.self)
+        request.pointee.bodyCapacity = capacity
+        return true
+    }
+
+    /// The body is whole: answers the request.
+    private mutating func complete(_ index: UInt32) {
+        let connection = connections + Int(index)
+        let request = connection.pointee.arriving.unsafelyUnwrapped
+        connection.pointee.phase = .head
+        connection.pointee.deadlineMeaning = .idle
+        let headBytes = UnsafeRawBufferPointer(
+            start: request.pointee.headBytes, count: Int(request.pointee.head.headByteCount))
+        let body = UnsafeRawBufferPointer(
+            start: request.pointee.body, count: request.pointee.bodyCount)
+        answer(index, Request(head: request.pointee.head, bytes: headBytes, body: body))
+        dropArriving(index)
+    }
+
+    mutating func dropArriving(_ index: UInt32) {
+        let connection = connections + Int(index)
+        guard let request = connection.pointee.arriving else { return }
+        connection.pointee.arriving = nil
+        if connection.pointee.phase == .body { connection.pointee.phase = .head }
+        state.pointee.bodyBytes.subtract(request.pointee.bodyCapacity, ordering: .relaxed)
+        request.pointee.headBytes.deallocate()
+        free(request.pointee.body)
+        request.deinitialize(count: 1)
+        request.deallocate()
+    }
+}

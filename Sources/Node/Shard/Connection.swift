@@ -1,0 +1,117 @@
+internal import Wire
+
+/// One client of a shard: a slot of plain data in a slab, named by its index.
+///
+/// An idle connection is this slot and nothing else: input, output and body memory are borrowed
+/// while something is in flight and given back after.
+@safe struct Connection {
+    enum State: UInt8 {
+        case free
+        case open
+        /// All is said and the sending direction ended; what the peer still sends is thrown away,
+        /// so that the kernel does not answer it with a reset that destroys our last reply.
+        case lingering
+        /// The driver was asked to close.
+        case closing
+    }
+
+    /// Where in a request the connection is.
+    enum Phase: UInt8 {
+        case head
+        case body
+        /// The answer is produced as the peer takes it; the next request waits.
+        case streaming
+    }
+
+    /// What the deadline means when it comes.
+    enum Deadline: UInt8 { case idle, head, body, send, linger }
+
+    struct Flags: OptionSet {
+        let rawValue: UInt16
+        /// No more requests: close once everything is sent.
+        static let closeAfterReply = Flags(rawValue: 1 << 0)
+        /// The peer has ended its direction.
+        static let peerEnded = Flags(rawValue: 1 << 1)
+        static let sendInFlight = Flags(rawValue: 1 << 2)
+        /// Stands in the shard's list of connections with unread input and a share of the turn.
+        static let runnable = Flags(rawValue: 1 << 3)
+        /// Stands in the shard's list of connections with output to send.
+        static let dirty = Flags(rawValue: 1 << 4)
+        static let receivePaused = Flags(rawValue: 1 << 5)
+        /// Over `--max-connections`: its first request is answered 503.
+        static let refused = Flags(rawValue: 1 << 6)
+        /// Has answered at least one request.
+        static let served = Flags(rawValue: 1 << 7)
+    }
+
+    static let noBlock = UInt32.max
+
+    var state = State.free
+    var phase = Phase.head
+    var deadlineMeaning = Deadline.idle
+    var flags: Flags = []
+    var deadlineMs: UInt64 = 0
+    /// When the timer wheel will ask; never later than the deadline.
+    var timerMs: UInt64 = 0
+
+    /// Bytes received and not yet understood.
+    var input = Input()
+    /// A request whose body is still arriving.
+    var arriving: UnsafeMutablePointer<ArrivingRequest>? = nil
+
+    /// A chain of blocks: sending goes on at the first, replies are added at the last.
+    var firstBlock = Connection.noBlock
+    var lastBlock = Connection.noBlock
+    var blockCount: UInt32 = 0
+    /// How many bytes the send in flight covers.
+    var sendCount: UInt32 = 0
+
+    /// The produced answer's kind and how much of it is left.
+    var stream = AnswerStream.none
+
+    /// What is left of this turn's share.
+    var turnRequests: Int32 = 0
+    var turnBytes: Int32 = 0
+    var turn: UInt32 = 0
+    /// Bytes thrown away while lingering.
+    var lingered: UInt32 = 0
+}
+
+/// An answer that is produced piece by piece while the peer takes it.
+enum AnswerStream {
+    case none
+    /// Test only: this many bytes of filler, in chunks.
+    case filler(UInt64)
+}
+
+/// The unread bytes of a connection: nothing, one pool block, or memory of its own where a
+/// peer has sent more than a block before we could look at it.
+@safe struct Input {
+    var base: UnsafeMutablePointer<UInt8>? = nil
+    var start: UInt32 = 0
+    var end: UInt32 = 0
+    var capacity: UInt32 = 0
+    /// The pool block that `base` is, or `Connection.noBlock` where it is memory of its own.
+    var block = Connection.noBlock
+
+    var count: Int { Int(end &- start) }
+}
+
+/// A request whose head is understood and whose body is on its way, on the heap because only
+/// bodies that come in several pieces need it.
+@safe struct ArrivingRequest {
+    /// A copy of the head's bytes, which the ranges of `head` count into.
+    var headBytes: UnsafeMutablePointer<UInt8>
+    var head: HTTPRequestHead
+    var chunks: HTTPChunkedDecoder?
+    var body: UnsafeMutablePointer<UInt8>?
+    var bodyCount: Int
+    var bodyCapacity: Int
+    /// What has arrived, kept or not: the measure of a slow-loris.
+    var receivedCount: Int
+    /// The request will be refused in any case: its body is read and not kept.
+    var discards: Bool
+    /// With a Content-Length: how many bytes are still to come.
+    var remaining: UInt64
+    var startedMs: UInt64
+}

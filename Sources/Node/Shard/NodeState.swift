@@ -1,0 +1,78 @@
+import Machine
+import Synchronization
+
+/// What all shards of a node share: a handful of counters, touched when a connection comes or
+/// goes and when a body does not fit one buffer, never for an ordinary request.
+struct NodeState: ~Copyable {
+    enum Stage: UInt8, AtomicRepresentable {
+        case serving
+        /// No new connections; requests under way are finished.
+        case draining
+        /// The drain's time is over: whatever is left is closed.
+        case closing
+    }
+
+    let stage = Atomic<Stage>(.serving)
+    let connections = Atomic<Int>(0)
+    let bodyBytes = Atomic<Int>(0)
+    /// Connections of each shard, for dealing the next one to the least burdened.
+    let shardConnections: UnsafeMutablePointer<Atomic<Int>>
+    let shardCount: Int
+    /// The rows of mailboxes, `[from * shardCount + to]`.
+    let mailboxes: UnsafeMutablePointer<Mailbox>
+    let wakeFlags: UnsafeMutablePointer<WakeFlag>
+    let wakers: UnsafeMutablePointer<Waker>
+
+    static func make(shardCount: Int) throws(SystemError) -> UnsafeMutablePointer<NodeState> {
+        let counts = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: shardCount)
+        let flags = UnsafeMutablePointer<WakeFlag>.allocate(capacity: shardCount)
+        let wakers = UnsafeMutablePointer<Waker>.allocate(capacity: shardCount)
+        let boxes = UnsafeMutablePointer<Mailbox>.allocate(capacity: shardCount * shardCount)
+        for shard in 0..<shardCount {
+            (counts + shard).initialize(to: Atomic(0))
+            (flags + shard).initialize(to: WakeFlag())
+            (wakers + shard).initialize(to: try Waker.make())
+        }
+        for pair in 0..<shardCount * shardCount {
+            (boxes + pair).initialize(to: try Mailbox())
+        }
+        let place = UnsafeMutablePointer<NodeState>.allocate(capacity: 1)
+        place.initialize(
+            to: NodeState(
+                shardConnections: counts, shardCount: shardCount, mailboxes: boxes,
+                wakeFlags: flags, wakers: wakers))
+        return place
+    }
+
+    private init(
+        shardConnections: UnsafeMutablePointer<Atomic<Int>>, shardCount: Int,
+        mailboxes: UnsafeMutablePointer<Mailbox>, wakeFlags: UnsafeMutablePointer<WakeFlag>,
+        wakers: UnsafeMutablePointer<Waker>
+    ) {
+        self.shardConnections = shardConnections
+        self.shardCount = shardCount
+        self.mailboxes = mailboxes
+        self.wakeFlags = wakeFlags
+        self.wakers = wakers
+    }
+
+    /// Moves every shard to the next stage of ending.
+    func enter(_ stage: Stage) {
+        self.stage.store(stage, ordering: .sequentiallyConsistent)
+        for shard in 0..<shardCount { wakers[shard].wake() }
+    }
+
+    /// The shard with the fewest connections; the lowest of those that have equally few.
+    var leastBurdened: Int {
+        var best = 0
+        var fewest = Int.max
+        for shard in 0..<shardCount {
+            let count = shardConnections[shard].load(ordering: .relaxed)
+            if count < fewest {
+                best = shard
+                fewest = count
+            }
+        }
+        return best
+    }
+}

@@ -1,0 +1,232 @@
+import Glibc
+import Machine
+import Synchronization
+import Wire
+
+/// The life of a connection: dealt to a shard, opened, timed, ended by either side, closed.
+extension Shard {
+    // MARK: Coming
+
+    /// Hands an accepted socket to the shard with the fewest connections. Few connections are
+    /// dealt evenly that way, which the kernel's own spreading over listeners does not do.
+    mutating func deal(_ fd: Int32) {
+        let target = state.pointee.leastBurdened
+        // Counted here, so that a whole batch of accepts is spread as well.
+        state.pointee.shardConnections[target].add(1, ordering: .relaxed)
+        if target != number, post(fd, to: target) { return }
+        if target != number {
+            // The other shard's mailbox is full: it is busier than its count tells.
+            state.pointee.shardConnections[target].subtract(1, ordering: .relaxed)
+            state.pointee.shardConnections[number].add(1, ordering: .relaxed)
+        }
+        open(fd)
+    }
+
+    private mutating func post(_ fd: Int32, to target: Int) -> Bool {
+        let writer = state.pointee.mailboxes[number * state.pointee.shardCount + target].writer
+        guard let place = writer.reserve(MemoryLayout<Int32>.size) else { return false }
+        place.storeBytes(of: fd, as: Int32.self)
+        writer.publish()
+        if state.pointee.wakeFlags[target].claimWake() { state.pointee.wakers[target].wake() }
+        return true
+    }
+
+    mutating func readMailboxes() {
+        let shards = state.pointee.shardCount
+        guard shards > 1 else { return }
+        for from in 0..<shards where from != number {
+            let reader = state.pointee.mailboxes[from * shards + number].reader
+            while let message = reader.next() {
+                open(message.load(as: Int32.self))
+            }
+            reader.consume()
+        }
+    }
+
+    /// Begins to serve a socket. Over the node's bound it is still let in, as long as there are
+    /// slots for that, to be told so in words.
+    private mutating func open(_ fd: Int32) {
+        let total = state.pointee.connections.add(1, ordering: .relaxed).newValue
+        let isOver = total > settings.connectionsMax
+        let mayRefuse = refusedCount < ShardSettings.refusalsMax
+        guard !acceptsNoMoreRequests, !isOver || mayRefuse, let index = takeSlot() else {
+            state.pointee.connections.subtract(1, ordering: .relaxed)
+            state.pointee.shardConnections[number].subtract(1, ordering: .relaxed)
+            Glibc.close(fd)
+            return
+        }
+        openCount += 1
+        let connection = connections + Int(index)
+        // The slot may still stand in a list since its last connection.
+        let listed = connection.pointee.flags.intersection([.runnable, .dirty])
+        connection.initialize(to: Connection())
+        connection.pointee.flags = listed
+        connection.pointee.state = .open
+        connection.pointee.deadlineMs = nowMs + settings.idleTimeoutMs
+        if isOver {
+            refusedCount += 1
+            connection.pointee.flags.insert(.refused)
+            connection.pointee.deadlineMs = nowMs + ShardSettings.refusedMs
+        }
+        connection.pointee.timerMs = connection.pointee.deadlineMs
+        timers.schedule(index, at: connection.pointee.deadlineMs)
+        driver.open(index, fd: fd)
+        driver.receive(index)
+    }
+
+    mutating func acceptStopped(_ result: Int32) {
+        if acceptsNoMoreRequests || result == -ECANCELED {
+            // Closing it refuses whoever is still in the kernel's queue, at once.
+            if listenerFD >= 0 { Glibc.close(listenerFD) }
+            listenerFD = -1
+            return
+        }
+        log.warn("accept paused", ("error", SystemError.text(of: -result)))
+        acceptRetryMs = nowMs + Self.acceptRetryAfterMs
+    }
+
+    // MARK: Settling
+
+    /// What follows from a connection's state after anything happened to it: whether it ends,
+    /// whether its peer is read from, and what its timer means.
+    mutating func settle(_ index: UInt32) {
+        let connection = connections + Int(index)
+        guard connection.pointee.state == .open else { return }
+        let flags = connection.pointee.flags
+        let hasOutput = connection.pointee.firstBlock != Connection.noBlock
+
+        if !hasOutput, connection.pointee.phase != .streaming, !flags.contains(.runnable) {
+            if flags.contains(.closeAfterReply) { return linger(index) }
+            if flags.contains(.peerEnded) { return close(index) }
+        }
+
+        let unread = connection.pointee.input.count
+        if unread >= ShardSettings.inputPauseBytes {
+            if !flags.contains(.receivePaused) {
+                connection.pointee.flags.insert(.receivePaused)
+                driver.pause(index)
+            }
+        } else if flags.contains(.receivePaused), unread < ShardSettings.inputPauseBytes / 2 {
+            connection.pointee.flags.remove(.receivePaused)
+            if !flags.contains(.peerEnded) { driver.receive(index) }
+        }
+
+        if hasOutput {
+            // Set by `flush` when the send began.
+        } else if connection.pointee.phase == .body {
+            if connection.pointee.deadlineMeaning != .body {
+                setDeadline(index, .body, after: settings.bodyTimeoutMs)
+            }
+        } else if unread > 0, !flags.contains(.runnable) {
+            // Not extended by further bytes: the whole head has this long.
+            if connection.pointee.deadlineMeaning != .head {
+                setDeadline(index, .head, after: settings.headerTimeoutMs)
+            }
+        } else if !flags.contains(.refused) {
+            setDeadline(index, .idle, after: settings.idleTimeoutMs)
+        }
+    }
+
+    /// The timer wheel is asked only when the new deadline is earlier than its entry: the entry
+    /// for a later one is moved when it comes due. So a busy connection costs it nothing.
+    mutating func setDeadline(
+        _ index: UInt32, _ meaning: Connection.Deadline, after delayMs: UInt64
+    ) {
+        let connection = connections + Int(index)
+        connection.pointee.deadlineMeaning = meaning
+        connection.pointee.deadlineMs = nowMs &+ delayMs
+        if connection.pointee.deadlineMs < connection.pointee.timerMs {
+            connection.pointee.timerMs = connection.pointee.deadlineMs
+            timers.schedule(index, at: connection.pointee.deadlineMs)
+        }
+    }
+
+    mutating func expireTimers() {
+        timers.advance(to: nowMs)
+        while let index = timers.nextExpired() {
+            let connection = connections + Int(index)
+            guard connection.pointee.state == .open || connection.pointee.state == .lingering
+            else { continue }
+            if connection.pointee.deadlineMs > nowMs {
+                connection.pointee.timerMs = connection.pointee.deadlineMs
+                timers.schedule(index, at: connection.pointee.deadlineMs)
+                continue
+            }
+            expired(index)
+        }
+    }
+
+    private mutating func expired(_ index: UInt32) {
+        let connection = connections + Int(index)
+        // Whatever follows sets a deadline of its own, which has to find no entry in its way.
+        connection.pointee.timerMs = UInt64.max
+        switch connection.pointee.deadlineMeaning {
+        case .idle, .send, .linger: close(index)
+        case .head: refuse(index, .requestTimeout, "The request head took too long to arrive")
+        case .body:
+            if let request = connection.pointee.arriving {
+                let earned =
+                    UInt64(request.pointee.receivedCount) * 1000
+                    / UInt64(ShardSettings.bodyBytesPerSecondMin)
+                let due = request.pointee.startedMs + settings.bodyTimeoutMs + earned
+                if due > nowMs { return setDeadline(index, .body, after: due - nowMs) }
+            }
+            refuse(index, .requestTimeout, "The request body took too long to arrive")
+        }
+    }
+
+    // MARK: Going
+
+    /// The peer sends no more, or is gone.
+    mutating func peerEnded(_ index: UInt32, result: Int32) {
+        let connection = connections + Int(index)
+        switch connection.pointee.state {
+        case .free, .closing: return
+        case .lingering: return close(index)
+        case .open: break
+        }
+        guard result == 0 else { return close(index) }
+        connection.pointee.flags.insert(.peerEnded)
+        // A body that can't be completed any more will never be answered.
+        if connection.pointee.phase == .body { dropArriving(index) }
+        settle(index)
+    }
+
+    /// Everything has been sent: ends our direction and waits a while for the peer's end.
+    private mutating func linger(_ index: UInt32) {
+        let connection = connections + Int(index)
+        if connection.pointee.flags.contains(.peerEnded) { return close(index) }
+        releaseInput(index)
+        connection.pointee.state = .lingering
+        driver.finishSending(index)
+        if connection.pointee.flags.contains(.receivePaused) {
+            connection.pointee.flags.remove(.receivePaused)
+            driver.receive(index)
+        }
+        setDeadline(index, .linger, after: ShardSettings.lingerMs)
+    }
+
+    mutating func close(_ index: UInt32) {
+        let connection = connections + Int(index)
+        guard connection.pointee.state == .open || connection.pointee.state == .lingering
+        else { return }
+        connection.pointee.state = .closing
+        timers.cancel(index)
+        driver.close(index)
+    }
+
+    /// The driver is done with the socket, so its memory can go and its slot be used again.
+    mutating func closed(_ index: UInt32) {
+        let connection = connections + Int(index)
+        invariant(connection.pointee.state == .closing, "slot \(index) closed by itself")
+        releaseInput(index)
+        releaseOutput(index)
+        dropArriving(index)
+        if connection.pointee.flags.contains(.refused) { refusedCount -= 1 }
+        connection.pointee.state = .free
+        openCount -= 1
+        state.pointee.connections.subtract(1, ordering: .relaxed)
+        state.pointee.shardConnections[number].subtract(1, ordering: .relaxed)
+        giveSlot(index)
+    }
+}

@@ -1,0 +1,114 @@
+import Glibc
+import Machine
+
+/// Bytes from the driver to the protocol, and what is kept of them in between.
+///
+/// Requests are understood right in the driver's receive buffer. Only what is left over (half a
+/// request, or more than the connection's share of a turn) is copied into memory of the
+/// connection's own.
+extension Shard {
+    mutating func received(_ index: UInt32, buffer: UInt16, count: Int) {
+        let connection = connections + Int(index)
+        let bytes = driver.bytes(ofBuffer: buffer)
+        switch connection.pointee.state {
+        case .open:
+            if connection.pointee.input.count == 0, mayServe(index) {
+                let used = serve(index, UnsafePointer(bytes), count: count)
+                if used < count { keep(index, bytes + used, count: count - used) }
+                settle(index)
+            } else {
+                keep(index, bytes, count: count)
+                advance(index)
+            }
+        case .lingering:
+            connection.pointee.lingered &+= UInt32(truncatingIfNeeded: count)
+            if connection.pointee.lingered > ShardSettings.lingerBytesMax { close(index) }
+        case .free, .closing: break
+        }
+        driver.recycle(buffer)
+    }
+
+    /// Goes on with input that is already here.
+    mutating func advance(_ index: UInt32) {
+        let connection = connections + Int(index)
+        if connection.pointee.input.count > 0, mayServe(index) {
+            let start = connection.pointee.input.base.unsafelyUnwrapped
+                + Int(connection.pointee.input.start)
+            let used = serve(index, UnsafePointer(start), count: connection.pointee.input.count)
+            connection.pointee.input.start &+= UInt32(truncatingIfNeeded: used)
+            if connection.pointee.input.count == 0 { releaseInput(index) }
+        }
+        settle(index)
+    }
+
+    /// Whether the connection's next request may be looked at now.
+    func mayServe(_ index: UInt32) -> Bool {
+        let connection = connections + Int(index)
+        return connection.pointee.flags.isDisjoint(with: [.closeAfterReply, .runnable])
+            && connection.pointee.phase != .streaming
+            && connection.pointee.blockCount < ShardSettings.outputBlocksMax
+    }
+
+    mutating func makeRunnable(_ index: UInt32) {
+        let connection = connections + Int(index)
+        guard !connection.pointee.flags.contains(.runnable) else { return }
+        connection.pointee.flags.insert(.runnable)
+        runnable.append(index)
+    }
+
+    /// Adds bytes to the connection's unread input. The driver stops reading from a peer once
+    /// `inputPauseBytes` are here, so what can come on top is what was in its buffers already:
+    /// one batch at most.
+    private mutating func keep(
+        _ index: UInt32, _ bytes: UnsafeMutablePointer<UInt8>, count: Int
+    ) {
+        let connection = connections + Int(index)
+        // After a last reply nothing more is read, so nothing is kept for it.
+        if connection.pointee.flags.contains(.closeAfterReply) { return }
+        if connection.pointee.state != .open { return }
+        makeRoom(index, for: count)
+        let input = connection.pointee.input
+        (input.base.unsafelyUnwrapped + Int(input.end)).update(from: bytes, count: count)
+        connection.pointee.input.end = input.end &+ UInt32(truncatingIfNeeded: count)
+    }
+
+    private mutating func makeRoom(_ index: UInt32, for count: Int) {
+        let connection = connections + Int(index)
+        if connection.pointee.input.base == nil, count <= BlockPool.blockBytes,
+            let block = pool.take(isFirst: connection.pointee.blockCount == 0)
+        {
+            connection.pointee.input = Input(
+                base: pool.bytes(of: block), capacity: UInt32(BlockPool.blockBytes), block: block)
+            return
+        }
+        let input = connection.pointee.input
+        if Int(input.capacity &- input.end) >= count { return }
+        let needed = input.count + count
+        if needed <= Int(input.capacity), let base = input.base {
+            base.update(from: base + Int(input.start), count: input.count)
+        } else {
+            let capacity = max(needed, 2 * Int(input.capacity))
+            let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+            if let base = input.base {
+                larger.update(from: base + Int(input.start), count: input.count)
+            }
+            releaseInput(index)
+            connection.pointee.input.base = larger
+            connection.pointee.input.capacity = UInt32(truncatingIfNeeded: capacity)
+        }
+        connection.pointee.input.start = 0
+        connection.pointee.input.end = UInt32(truncatingIfNeeded: input.count)
+    }
+
+    mutating func releaseInput(_ index: UInt32) {
+        let connection = connections + Int(index)
+        let input = connection.pointee.input
+        guard let base = input.base else { return }
+        if input.block != Connection.noBlock {
+            pool.give(input.block)
+        } else {
+            base.deallocate()
+        }
+        connection.pointee.input = Input()
+    }
+}

@@ -1,0 +1,277 @@
+import Glibc
+import Machine
+import Synchronization
+import Wire
+
+/// One thread's share of the node: its driver, its connections and, with them, everything it does.
+///
+/// A shard is built inside its thread and never leaves it; only `NodeState` is shared. A turn of
+/// its loop is: wait for a batch of completions, act on each, give every connection that has more
+/// input than its share another slice, look at the timers, send what was gathered.
+@safe struct Shard: ~Copyable {
+    let number: Int
+    let settings: ShardSettings
+    let state: UnsafeMutablePointer<NodeState>
+    let driver: Driver
+    let connections: UnsafeMutablePointer<Connection>
+    let slotCount: Int
+    let healthBody: UnsafeRawBufferPointer
+    let log: Log
+
+    var pool: BlockPool
+    var timers: TimerWheel
+    var runnable: SlotList
+    var dirty: SlotList
+    private let connectionPages: Pages
+    private let freePages: Pages
+    private let freeSlots: UnsafeMutablePointer<UInt32>
+    private var freeCount = 0
+    private var untouchedSlots = 0
+
+    var openCount = 0
+    var refusedCount = 0
+    var listenerFD: Int32 = -1
+    var acceptRetryMs: UInt64? = nil
+    var nowMs: UInt64
+    var turn: UInt32 = 0
+    var date: HTTPDate
+    private var dateSecond: Int64
+    private var stalledCheckMs: UInt64 = 0
+    private var isDraining = false
+    private var drainStartedMs: UInt64 = 0
+
+    /// Accepting goes on after this pause when the kernel has no descriptors or memory left.
+    static let acceptRetryAfterMs: UInt64 = 100
+    /// How soon a shard whose block pool is exhausted looks again.
+    static let exhaustedRetryMs: UInt64 = 10
+
+    static func make(
+        number: Int, settings: ShardSettings, state: UnsafeMutablePointer<NodeState>,
+        driver: Driver, slotCount: Int, healthBody: UnsafeRawBufferPointer, log: Log
+    ) throws(SystemError) -> Shard {
+        let now = Clock.monotonicMs()
+        let pool = try BlockPool.make(byteCountMax: ShardSettings.blockPoolBytes)
+        let timers = try TimerWheel(capacity: slotCount, nowMs: now)
+        let connectionPages = try Pages(byteCount: slotCount * MemoryLayout<Connection>.stride)
+        let freePages = try Pages(byteCount: slotCount * 4)
+        let runnable = try SlotList(capacity: slotCount)
+        let dirty = try SlotList(capacity: slotCount)
+        return Shard(
+            number: number, settings: settings, state: state, driver: driver,
+            slotCount: slotCount, healthBody: healthBody, log: log, pool: pool, timers: timers,
+            connectionPages: connectionPages, freePages: freePages, runnable: runnable,
+            dirty: dirty, nowMs: now)
+    }
+
+    private init(
+        number: Int, settings: ShardSettings, state: UnsafeMutablePointer<NodeState>,
+        driver: Driver, slotCount: Int, healthBody: UnsafeRawBufferPointer, log: Log,
+        pool: consuming BlockPool, timers: consuming TimerWheel,
+        connectionPages: consuming Pages, freePages: consuming Pages,
+        runnable: consuming SlotList, dirty: consuming SlotList, nowMs: UInt64
+    ) {
+        self.number = number
+        self.settings = settings
+        self.state = state
+        self.driver = driver
+        self.slotCount = slotCount
+        self.healthBody = healthBody
+        self.log = log
+        self.pool = pool
+        self.timers = timers
+        connections = connectionPages.bound(to: Connection.self)
+        self.connectionPages = connectionPages
+        freeSlots = freePages.bound(to: UInt32.self)
+        self.freePages = freePages
+        self.runnable = runnable
+        self.dirty = dirty
+        self.nowMs = nowMs
+        dateSecond = Int64(Clock.wallMs() / 1000)
+        date = HTTPDate(epochSeconds: dateSecond)
+    }
+
+    // MARK: The loop
+
+    /// Serves until the node has drained.
+    mutating func run() {
+        while !hasEnded() {
+            let batch = driver.wait(timeoutMs: sleep())
+            state.pointee.wakeFlags[number].wakeUp()
+            beginTurn()
+            for completion in batch { act(on: completion) }
+            readMailboxes()
+            resumeRunnable()
+            expireTimers()
+            flushDirty()
+        }
+    }
+
+    /// How long the driver may wait. Looks at the mailboxes once more after saying that it sleeps.
+    private mutating func sleep() -> UInt64? {
+        if runnable.count > 0 { return pool.isExhausted ? Self.exhaustedRetryMs : 0 }
+        var wakeMs = timers.nextDeadlineMs
+        if let retry = acceptRetryMs { wakeMs = min(wakeMs ?? retry, retry) }
+        let timeout = wakeMs.map { $0 > nowMs ? $0 - nowMs : 0 }
+        guard state.pointee.shardCount > 1 else { return timeout }
+        state.pointee.wakeFlags[number].fallAsleep()
+        for from in 0..<state.pointee.shardCount where from != number {
+            if !state.pointee.mailboxes[from * state.pointee.shardCount + number].reader.isEmpty {
+                return 0
+            }
+        }
+        return timeout
+    }
+
+    private mutating func beginTurn() {
+        nowMs = Clock.monotonicMs()
+        turn &+= 1
+        let second = Int64(Clock.wallMs() / 1000)
+        if second != dateSecond {
+            dateSecond = second
+            date = HTTPDate(epochSeconds: second)
+        }
+        if let retry = acceptRetryMs, retry <= nowMs {
+            acceptRetryMs = nil
+            if !isDraining { driver.accept(listener: 0, fd: listenerFD) }
+        }
+        if pool.isExhausted { closeMostStalled() }
+    }
+
+    private mutating func act(on completion: Completion) {
+        switch completion.kind {
+        case .received:
+            received(
+                completion.index, buffer: completion.buffer, count: Int(completion.result))
+        case .sent: sent(completion.index, result: completion.result)
+        case .accepted: deal(completion.result)
+        case .acceptStopped: acceptStopped(completion.result)
+        case .ended: peerEnded(completion.index, result: completion.result)
+        case .closed: closed(completion.index)
+        case .woken: break
+        }
+    }
+
+    /// Gives each connection that was cut short by its share of a turn the next one.
+    private mutating func resumeRunnable() {
+        var turns = runnable.count
+        while turns > 0, let index = runnable.popFirst() {
+            turns -= 1
+            let connection = connections + Int(index)
+            connection.pointee.flags.remove(.runnable)
+            guard connection.pointee.state == .open else { continue }
+            advance(index)
+        }
+    }
+
+    private mutating func flushDirty() {
+        while let index = dirty.popFirst() {
+            connections[Int(index)].flags.remove(.dirty)
+            flush(index)
+        }
+    }
+
+    // MARK: Slots
+
+    /// A slot for one more connection, or nil when all are taken.
+    mutating func takeSlot() -> UInt32? {
+        if freeCount > 0 {
+            freeCount -= 1
+            return freeSlots[freeCount]
+        }
+        guard untouchedSlots < slotCount else { return nil }
+        untouchedSlots += 1
+        return UInt32(untouchedSlots - 1)
+    }
+
+    mutating func giveSlot(_ index: UInt32) {
+        freeSlots[freeCount] = index
+        freeCount += 1
+    }
+
+    // MARK: Ending
+
+    private mutating func hasEnded() -> Bool {
+        switch state.pointee.stage.load(ordering: .relaxed) {
+        case .serving: return false
+        case .draining:
+            if !isDraining { beginDraining() }
+            return openCount == 0
+        case .closing:
+            if !isDraining { beginDraining() }
+            // One more turn reaps what this closes; past it the process ends anyhow.
+            for index in 0..<untouchedSlots { close(UInt32(index)) }
+            return true
+        }
+    }
+
+    /// Stops accepting and lets go of connections that wait for nothing.
+    private mutating func beginDraining() {
+        isDraining = true
+        if listenerFD >= 0 { driver.stopAccepting(listener: 0) }
+        for index in 0..<untouchedSlots {
+            let connection = connections + index
+            guard connection.pointee.state == .open else { continue }
+            let waits =
+                connection.pointee.phase == .head && connection.pointee.input.count == 0
+                && connection.pointee.blockCount == 0
+            if waits { close(UInt32(index)) }
+        }
+    }
+
+    var acceptsNoMoreRequests: Bool { isDraining }
+
+    // MARK: The bound on output memory
+
+    /// When slow readers hold most of the block pool, the one that has been stuck the longest is
+    /// let go, at most one every few milliseconds, so that others can be answered.
+    private mutating func closeMostStalled() {
+        guard nowMs >= stalledCheckMs else { return }
+        stalledCheckMs = nowMs + Self.exhaustedRetryMs
+        var worst: UInt32? = nil
+        // Only readers who took nothing for a second are stuck; others are merely slow.
+        var earliest = nowMs + ShardSettings.sendStallMs - 1_000
+        for index in 0..<untouchedSlots {
+            let connection = connections + index
+            guard connection.pointee.state == .open,
+                connection.pointee.deadlineMeaning == .send,
+                connection.pointee.deadlineMs < earliest
+            else { continue }
+            earliest = connection.pointee.deadlineMs
+            worst = UInt32(index)
+        }
+        if let worst { close(worst) }
+    }
+}
+
+/// Slots that wait for something later in the turn, in order, each at most once: a flag in the
+/// slot sees to that.
+@safe struct SlotList: ~Copyable {
+    private let pages: Pages
+    private let base: UnsafeMutablePointer<UInt32>
+    private let capacity: Int
+    private var head = 0
+    private(set) var count = 0
+
+    init(capacity: Int) throws(SystemError) {
+        self.capacity = capacity
+        pages = try Pages(byteCount: capacity * 4)
+        base = pages.bound(to: UInt32.self)
+    }
+
+    mutating func append(_ index: UInt32) {
+        invariant(count < capacity, "slot \(index) is listed twice")
+        var tail = head + count
+        if tail >= capacity { tail -= capacity }
+        base[tail] = index
+        count += 1
+    }
+
+    mutating func popFirst() -> UInt32? {
+        guard count > 0 else { return nil }
+        let index = base[head]
+        head += 1
+        if head == capacity { head = 0 }
+        count -= 1
+        return index
+    }
+}

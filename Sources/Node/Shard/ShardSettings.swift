@@ -1,0 +1,39 @@
+import Machine
+import Wire
+
+/// What a shard was told at start: plain numbers, copied into each shard so that the hot path
+/// reads its own memory only.
+struct ShardSettings {
+    var limits = HTTPLimits()
+    var idleTimeoutMs: UInt64 = 75_000
+    var headerTimeoutMs: UInt64 = 10_000
+    var bodyTimeoutMs: UInt64 = 30_000
+    var turnRequestsMax: Int32 = 64
+    var turnBytesMax: Int32 = 64 * 1024
+    var bodyBudgetBytes = 64 << 20
+    var connectionsMax = 1024
+    var testRoutes = false
+
+    /// A peer that takes none of a whole block for this long is gone or hostile.
+    static let sendStallMs: UInt64 = 30_000
+    /// How long a peer may take to read our last words and close (RFC 9112 9.6).
+    static let lingerMs: UInt64 = 2_000
+    /// What we read and throw away meanwhile.
+    static let lingerBytesMax: UInt32 = 1 << 20
+    /// A body that arrives slower than this, after its first `bodyTimeoutMs`, is a slow-loris.
+    static let bodyBytesPerSecondMin = 1024
+    /// A refused connection's request is answered if it comes within this time.
+    static let refusedMs: UInt64 = 1_000
+    /// Refused connections that are being told so at a time; past it they are just closed.
+    static let refusalsMax = 128
+    /// Unread input past which a peer's bytes are left in the kernel.
+    static let inputPauseBytes = 32 * 1024
+    /// Replies queued for one connection before its next request waits: 256 KiB.
+    static let outputBlocksMax: UInt32 = 16
+    /// How far a streamed answer is produced ahead of its reader: 64 KiB.
+    static let streamBlocksMax: UInt32 = 4
+    /// All output and split input of a shard.
+    static let blockPoolBytes = 64 << 20
+    /// The least room for a reply: every head and short body fits, so a reply needs one question.
+    static let replyRoomBytes = 2048
+}
