@@ -128,10 +128,14 @@ import Testing
         defer { for bell in bells { bell.destroy() } }
         let results = UnsafeMutablePointer<Conversation>.allocate(capacity: 2)
         defer { results.deallocate() }
-        results[0] = Conversation(
-            out: box0.writer, into: box1.reader, own: bells[0], peer: bells[1], messages: messages)
-        results[1] = Conversation(
-            out: box1.writer, into: box0.reader, own: bells[1], peer: bells[0], messages: messages)
+        results.initialize(
+            to: Conversation(
+                out: box0.writer, into: box1.reader, own: bells[0], peer: bells[1],
+                messages: messages))
+        (results + 1).initialize(
+            to: Conversation(
+                out: box1.writer, into: box0.reader, own: bells[1], peer: bells[0],
+                messages: messages))
         nonisolated(unsafe) let side = results
         let other = try Thread.start(name: "other side") { side[1].run() }
         results[0].run()
@@ -224,27 +228,29 @@ import Testing
     /// What a sleeping side blocks on: a pipe, since a byte in it stays until it is read.
     private struct Bell: Sendable {
         let flag = WakeFlag()
-        private let ends: [Int32]
+        private let readEnd: Int32
+        private let writeEnd: Int32
 
         init() {
             var ends: [Int32] = [0, 0]
             pipe(&ends)
-            self.ends = ends
+            (readEnd, writeEnd) = (ends[0], ends[1])
         }
 
         func ring() {
             var byte: UInt8 = 1
-            write(ends[1], &byte, 1)
+            write(writeEnd, &byte, 1)
         }
 
         func wait() {
             var byte: UInt8 = 0
-            read(ends[0], &byte, 1)
+            read(readEnd, &byte, 1)
         }
 
         func destroy() {
             flag.destroy()
-            for end in ends { close(end) }
+            close(readEnd)
+            close(writeEnd)
         }
     }
 }
