@@ -21,3 +21,6 @@ static const uint32_t nt_epoll_edge = 1u << 31;
 
 // accept4(2) with close-on-exec, which glibc declares only for _GNU_SOURCE.
 int nt_accept(int listener);
+
+#include "crash.h"
+#include "parts.h"

@@ -1,0 +1,20 @@
+#pragma once
+
+// Calls that glibc declares only under _GNU_SOURCE, which Swift's importer does not define, or
+// that take types made of macros. All return 0 or an errno value unless said otherwise.
+
+// The text of an errno value, never translated; NULL if there is none.
+const char *machine_error_text(int code);
+
+// Names the calling thread; 15 characters at most.
+int machine_thread_set_name(const char *name);
+// Writes the calling thread's name, at most 16 bytes with the terminator.
+int machine_thread_name(char *name);
+
+// Processors numbered from here on are not counted; Linux supports no more.
+enum { MACHINE_CPUS_MAX = 8192 };
+
+// Binds the calling thread to one processor.
+int machine_pin(int cpu);
+// How many processors the calling thread may run on; 0 if the kernel doesn't say.
+int machine_allowed_cpus(void);

@@ -1,3 +1,0 @@
-import Testing
-@testable import Machine
-@Suite struct PlaceholderMachine { @Test func a() {} }
