@@ -14,6 +14,13 @@
         public var next: UInt32
         public var start: UInt32
         public var end: UInt32
+
+        @inlinable
+        public init(next: UInt32, start: UInt32, end: UInt32) {
+            self.next = next
+            self.start = start
+            self.end = end
+        }
     }
 
     public let capacity: Int

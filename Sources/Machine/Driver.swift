@@ -156,7 +156,7 @@ public struct Waker: Sendable {
 
     public func wake() {
         var one: UInt64 = 1
-        _ = write(fd, &one, 8)
+        _ = unsafe write(fd, &one, 8)
     }
 
     /// Only once nobody can wake or wait any more.

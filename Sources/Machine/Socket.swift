@@ -123,5 +123,12 @@ public struct SocketAddress: Sendable {
         }
     }
 
+    /// Gives the descriptor away: its new owner closes it.
+    public consuming func release() -> Int32 {
+        let fd = fd
+        discard self
+        return fd
+    }
+
     deinit { close(fd) }
 }

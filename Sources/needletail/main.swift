@@ -1,1 +1,22 @@
-print("hi")
+import Glibc
+import Node
+import Options
+
+/// The command line becomes a configuration, a text to print, or a refusal; the rest is the node's.
+let words = CommandLine.arguments.dropFirst()
+do throws(OptionsError) {
+    let invocation = try Invocation.read(Array(words)) { name in
+        guard let value = getenv(name) else { return nil }
+        return String(cString: value)
+    }
+    switch invocation {
+    case .print(let text):
+        print(text, terminator: "")
+    case .serve(let configuration):
+        exit(Node.run(configuration))
+    }
+} catch {
+    let line = Array("\(error)\n".utf8)
+    _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+    exit(OptionsError.exitCode)
+}

@@ -21,16 +21,16 @@ extension Shard {
         switch find(request.path) {
         case .health:
             guard isRead(index, request) else { return }
-            reply(index, request, .ok, contentType: "application/json", healthBody)
+            unsafe reply(index, request, .ok, contentType: "application/json", healthBody)
         case .ready:
             guard isRead(index, request) else { return }
             if acceptsNoMoreRequests {
                 return replyError(index, request, .serviceUnavailable, "The node is draining")
             }
             let body: StaticString = "{\"status\":\"ready\"}"
-            let bytes = UnsafeRawBufferPointer(
+            let bytes = unsafe UnsafeRawBufferPointer(
                 start: body.utf8Start, count: body.utf8CodeUnitCount)
-            reply(index, request, .ok, contentType: "application/json", bytes)
+            unsafe reply(index, request, .ok, contentType: "application/json", bytes)
         case .test: routeTest(index, request)
         case .unknown: replyError(index, request, .notFound, "There is nothing here")
         }
@@ -39,9 +39,9 @@ extension Shard {
     /// Whether a request's body is worth keeping: one that no route takes is only read past.
     func takesBody(_ head: HTTPRequestHead, _ bytes: UnsafeRawBufferPointer) -> Bool {
         guard settings.testRoutes else { return false }
-        let path = UnsafeRawBufferPointer(
+        let path = unsafe UnsafeRawBufferPointer(
             rebasing: bytes[Int(head.path.start)..<Int(head.path.end)])
-        return (head.method == .post || head.method == .put) && path.bytes.equals("/_test/echo")
+        return unsafe (head.method == .post || head.method == .put) && path.bytes.equals("/_test/echo")
     }
 
     private func find(_ path: RawSpan) -> Route {

@@ -15,16 +15,16 @@ extension Shard {
     mutating func beginBody(
         _ index: UInt32, _ head: HTTPRequestHead, _ bytes: UnsafeRawBufferPointer
     ) {
-        let connection = connections + Int(index)
+        let connection = unsafe connections + Int(index)
         let headCount = Int(head.headByteCount)
-        let takesBody = !connection.pointee.flags.contains(.refused) && takesBody(head, bytes)
+        let takesBody = unsafe !connection.pointee.flags.contains(.refused) && takesBody(head, bytes)
         if head.expectsContinue {
             // Whether a refused body comes is the peer's choice, so nobody could tell it from the
             // next request: the answer is final and ends the connection.
             guard takesBody else {
-                connection.pointee.flags.insert(.closeAfterReply)
-                let body = UnsafeRawBufferPointer(start: nil, count: 0)
-                return answer(index, Request(head: head, bytes: bytes, body: body))
+                unsafe connection.pointee.flags.insert(.closeAfterReply)
+                let body = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+                return unsafe answer(index, Request(head: head, bytes: bytes, body: body))
             }
             if bytes.count == headCount {
                 var writer = writer(index)
@@ -34,7 +34,7 @@ extension Shard {
         }
 
         let headBytes = UnsafeMutablePointer<UInt8>.allocate(capacity: headCount)
-        UnsafeMutableRawPointer(headBytes).copyMemory(
+        unsafe UnsafeMutableRawPointer(headBytes).copyMemory(
             from: bytes.baseAddress.unsafelyUnwrapped, byteCount: headCount)
         var chunks: HTTPChunkedDecoder? = nil
         var remaining: UInt64 = 0
@@ -44,38 +44,38 @@ extension Shard {
         case .none: break
         }
         let request = UnsafeMutablePointer<ArrivingRequest>.allocate(capacity: 1)
-        request.initialize(
+        unsafe request.initialize(
             to: ArrivingRequest(
                 headBytes: headBytes, head: head, chunks: chunks, body: nil, bodyCount: 0,
                 bodyCapacity: 0, receivedCount: 0, discards: !takesBody, remaining: remaining,
                 startedMs: nowMs))
-        connection.pointee.arriving = request
-        connection.pointee.phase = .body
+        unsafe connection.pointee.arriving = unsafe request
+        unsafe connection.pointee.phase = .body
     }
 
     /// Takes bytes of the body and answers how many; the request is answered with its last one.
     mutating func takeBody(
         _ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int
     ) -> Int {
-        let request = connections[Int(index)].arriving.unsafelyUnwrapped
-        if request.pointee.chunks == nil {
-            let here = Int(min(UInt64(count), request.pointee.remaining))
-            request.pointee.remaining -= UInt64(here)
-            request.pointee.receivedCount += here
-            guard store(index, bytes, count: here) else { return count }
-            if request.pointee.remaining == 0 { complete(index) }
+        let request = unsafe connections[Int(index)].arriving.unsafelyUnwrapped
+        if unsafe request.pointee.chunks == nil {
+            let here = unsafe Int(min(UInt64(count), request.pointee.remaining))
+            unsafe request.pointee.remaining -= UInt64(here)
+            unsafe request.pointee.receivedCount += here
+            guard unsafe store(index, bytes, count: here) else { return count }
+            if unsafe request.pointee.remaining == 0 { complete(index) }
             return here
         }
         var used = 0
         while true {
-            let rest = UnsafeRawBufferPointer(start: bytes + used, count: count - used)
-            let step = request.pointee.chunks!.decode(rest.bytes, limits: settings.limits)
+            let rest = unsafe UnsafeRawBufferPointer(start: bytes + used, count: count - used)
+            let step = unsafe request.pointee.chunks!.decode(rest.bytes, limits: settings.limits)
             switch step {
             case .needMore:
-                request.pointee.receivedCount += count
+                unsafe request.pointee.receivedCount += count
                 return count
             case .data(let start, let size):
-                guard store(index, bytes + used + start, count: size) else { return count }
+                guard unsafe store(index, bytes + used + start, count: size) else { return count }
                 used += start + size
             case .end(let consumed):
                 complete(index)
@@ -91,61 +91,61 @@ extension Shard {
     private mutating func store(
         _ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int
     ) -> Bool {
-        let request = connections[Int(index)].arriving.unsafelyUnwrapped
-        if request.pointee.discards || count == 0 { return true }
-        let needed = request.pointee.bodyCount + count
-        if needed > request.pointee.bodyCapacity, !growBody(index, to: needed) { return false }
-        (request.pointee.body.unsafelyUnwrapped + request.pointee.bodyCount)
+        let request = unsafe connections[Int(index)].arriving.unsafelyUnwrapped
+        if unsafe request.pointee.discards || count == 0 { return true }
+        let needed = unsafe request.pointee.bodyCount + count
+        if unsafe needed > request.pointee.bodyCapacity, !growBody(index, to: needed) { return false }
+        unsafe (request.pointee.body.unsafelyUnwrapped + request.pointee.bodyCount)
             .update(from: bytes, count: count)
-        request.pointee.bodyCount = needed
+        unsafe request.pointee.bodyCount = needed
         return true
     }
 
     private mutating func growBody(_ index: UInt32, to needed: Int) -> Bool {
-        let request = connections[Int(index)].arriving.unsafelyUnwrapped
-        let before = request.pointee.bodyCapacity
+        let request = unsafe connections[Int(index)].arriving.unsafelyUnwrapped
+        let before = unsafe request.pointee.bodyCapacity
         var capacity = max(needed, 2 * before, Self.bodyBytesFirst)
-        if case .length(let length) = request.pointee.head.body {
+        if case .length(let length) = unsafe request.pointee.head.body {
             // The parser has held the length against the bound, so it fits an Int.
             capacity = min(capacity, max(Int(length), needed))
         }
-        let total = state.pointee.bodyBytes.add(capacity - before, ordering: .relaxed).newValue
+        let total = unsafe state.pointee.bodyBytes.add(capacity - before, ordering: .relaxed).newValue
         if total > settings.bodyBudgetBytes {
-            state.pointee.bodyBytes.subtract(capacity - before, ordering: .relaxed)
+            unsafe state.pointee.bodyBytes.subtract(capacity - before, ordering: .relaxed)
             refuse(
                 index, .serviceUnavailable, "Too many request bodies are arriving at the same time")
             return false
         }
-        let larger = realloc(request.pointee.body, capacity)
-        invariant(larger != nil, "out of memory for a body of \(capacity) bytes")
-        request.pointee.body = larger?.assumingMemoryBound(to: UInt8.self)
-        request.pointee.bodyCapacity = capacity
+        let larger = unsafe realloc(request.pointee.body, capacity)
+        unsafe invariant(larger != nil, "out of memory for a body of \(capacity) bytes")
+        unsafe request.pointee.body = unsafe larger?.assumingMemoryBound(to: UInt8.self)
+        unsafe request.pointee.bodyCapacity = capacity
         return true
     }
 
     /// The body is whole: answers the request.
     private mutating func complete(_ index: UInt32) {
-        let connection = connections + Int(index)
-        let request = connection.pointee.arriving.unsafelyUnwrapped
-        connection.pointee.phase = .head
-        connection.pointee.deadlineMeaning = .idle
-        let headBytes = UnsafeRawBufferPointer(
+        let connection = unsafe connections + Int(index)
+        let request = unsafe connection.pointee.arriving.unsafelyUnwrapped
+        unsafe connection.pointee.phase = .head
+        unsafe connection.pointee.deadlineMeaning = .idle
+        let headBytes = unsafe UnsafeRawBufferPointer(
             start: request.pointee.headBytes, count: Int(request.pointee.head.headByteCount))
-        let body = UnsafeRawBufferPointer(
+        let body = unsafe UnsafeRawBufferPointer(
             start: request.pointee.body, count: request.pointee.bodyCount)
-        answer(index, Request(head: request.pointee.head, bytes: headBytes, body: body))
+        unsafe answer(index, Request(head: request.pointee.head, bytes: headBytes, body: body))
         dropArriving(index)
     }
 
     mutating func dropArriving(_ index: UInt32) {
-        let connection = connections + Int(index)
-        guard let request = connection.pointee.arriving else { return }
-        connection.pointee.arriving = nil
-        if connection.pointee.phase == .body { connection.pointee.phase = .head }
-        state.pointee.bodyBytes.subtract(request.pointee.bodyCapacity, ordering: .relaxed)
-        request.pointee.headBytes.deallocate()
-        free(request.pointee.body)
-        request.deinitialize(count: 1)
-        request.deallocate()
+        let connection = unsafe connections + Int(index)
+        guard let request = unsafe connection.pointee.arriving else { return }
+        unsafe connection.pointee.arriving = nil
+        if unsafe connection.pointee.phase == .body { unsafe connection.pointee.phase = .head }
+        unsafe state.pointee.bodyBytes.subtract(request.pointee.bodyCapacity, ordering: .relaxed)
+        unsafe request.pointee.headBytes.deallocate()
+        unsafe free(request.pointee.body)
+        unsafe request.deinitialize(count: 1)
+        unsafe request.deallocate()
     }
 }

@@ -9,15 +9,15 @@ import Wire
 extension Shard {
     /// Serves as much of the bytes as may be served now and answers how many were used.
     mutating func serve(_ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int) -> Int {
-        let connection = connections + Int(index)
-        if connection.pointee.turn != turn {
-            connection.pointee.turn = turn
-            connection.pointee.turnRequests = settings.turnRequestsMax
-            connection.pointee.turnBytes = settings.turnBytesMax
+        let connection = unsafe connections + Int(index)
+        if unsafe connection.pointee.turn != turn {
+            unsafe connection.pointee.turn = turn
+            unsafe connection.pointee.turnRequests = settings.turnRequestsMax
+            unsafe connection.pointee.turnBytes = settings.turnBytesMax
         }
         var used = 0
         while used < count, mayServe(index) {
-            if connection.pointee.turnRequests <= 0 || connection.pointee.turnBytes <= 0 {
+            if unsafe connection.pointee.turnRequests <= 0 || connection.pointee.turnBytes <= 0 {
                 makeRunnable(index)
                 break
             }
@@ -26,12 +26,12 @@ extension Shard {
                 break
             }
             let step: Int
-            if connection.pointee.phase == .body {
-                step = takeBody(index, bytes + used, count: count - used)
+            if unsafe connection.pointee.phase == .body {
+                step = unsafe takeBody(index, bytes + used, count: count - used)
             } else {
-                step = takeRequest(index, bytes + used, count: count - used)
+                step = unsafe takeRequest(index, bytes + used, count: count - used)
             }
-            connection.pointee.turnBytes &-= Int32(truncatingIfNeeded: step)
+            unsafe connection.pointee.turnBytes &-= Int32(truncatingIfNeeded: step)
             used += step
             if step == 0 { break }
         }
@@ -43,41 +43,41 @@ extension Shard {
     private mutating func takeRequest(
         _ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int
     ) -> Int {
-        let raw = UnsafeRawBufferPointer(start: bytes, count: count)
-        switch HTTPRequestParser.parse(raw.bytes, limits: settings.limits) {
+        let raw = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
+        switch unsafe HTTPRequestParser.parse(raw.bytes, limits: settings.limits) {
         case .needMore: return 0
         case .violation(let violation):
             refuse(index, violation.status, violation.sentence)
             return count
         case .head(let head):
-            connections[Int(index)].turnRequests &-= 1
+            unsafe connections[Int(index)].turnRequests &-= 1
             let headCount = Int(head.headByteCount)
             switch head.body {
             case .none:
-                answer(index, Request(head: head, bytes: raw, body: nothing))
+                unsafe answer(index, Request(head: head, bytes: raw, body: nothing))
                 return headCount
             case .length(let length) where length <= UInt64(count - headCount):
-                let body = UnsafeRawBufferPointer(rebasing: raw[headCount..<headCount + Int(length)])
-                answer(index, Request(head: head, bytes: raw, body: body))
+                let body = unsafe UnsafeRawBufferPointer(rebasing: raw[headCount..<headCount + Int(length)])
+                unsafe answer(index, Request(head: head, bytes: raw, body: body))
                 return headCount + Int(length)
             case .length, .chunked:
-                beginBody(index, head, raw)
+                unsafe beginBody(index, head, raw)
                 return headCount
             }
         }
     }
 
-    private var nothing: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+    private var nothing: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
 
     /// Answers one complete request.
     mutating func answer(_ index: UInt32, _ request: borrowing Request) {
-        let connection = connections + Int(index)
-        connection.pointee.flags.insert(.served)
+        let connection = unsafe connections + Int(index)
+        unsafe connection.pointee.flags.insert(.served)
         if !request.head.keepAlive || acceptsNoMoreRequests {
-            connection.pointee.flags.insert(.closeAfterReply)
+            unsafe connection.pointee.flags.insert(.closeAfterReply)
         }
-        if connection.pointee.flags.contains(.refused) {
-            connection.pointee.flags.insert(.closeAfterReply)
+        if unsafe connection.pointee.flags.contains(.refused) {
+            unsafe connection.pointee.flags.insert(.closeAfterReply)
             var reply = beginReply(index, request, .serviceUnavailable)
             HTTPReplyHead.field("Retry-After", "1", into: &reply)
             return finishError(index, request, "The node has as many connections as it may", reply)
@@ -96,7 +96,7 @@ extension Shard {
         HTTPReplyHead.field("Content-Type", contentType, into: &writer)
         HTTPReplyHead.framing(.length(UInt64(body.count)), into: &writer)
         HTTPReplyHead.finish(into: &writer)
-        if request.head.method != .head { writer.write(body) }
+        if request.head.method != .head { unsafe writer.write(body) }
         commit(index, writer)
     }
 
@@ -113,7 +113,7 @@ extension Shard {
         _ index: UInt32, _ request: borrowing Request, _ status: HTTPStatus
     ) -> ByteWriter {
         var writer = writer(index)
-        let keepsAlive = !connections[Int(index)].flags.contains(.closeAfterReply)
+        let keepsAlive = unsafe !connections[Int(index)].flags.contains(.closeAfterReply)
         HTTPReplyHead.start(
             status, keepAlive: keepsAlive, minorVersion: request.head.minorVersion, date: date,
             into: &writer)
@@ -131,9 +131,9 @@ extension Shard {
 
     /// Answers something that is not a request we can act on, and closes after it.
     mutating func refuse(_ index: UInt32, _ status: HTTPStatus, _ sentence: StaticString) {
-        let connection = connections + Int(index)
+        let connection = unsafe connections + Int(index)
         dropArriving(index)
-        connection.pointee.flags.insert(.closeAfterReply)
+        unsafe connection.pointee.flags.insert(.closeAfterReply)
         guard ensureReplyRoom(index) else { return close(index) }
         var writer = writer(index)
         HTTPReplyHead.start(status, keepAlive: false, date: date, into: &writer)
@@ -167,18 +167,18 @@ extension Shard {
     var path: RawSpan {
         @_lifetime(borrow self) get {
             let range = head.path
-            let slice = UnsafeRawBufferPointer(
+            let slice = unsafe UnsafeRawBufferPointer(
                 rebasing: bytes[Int(range.start)..<Int(range.end)])
-            return _overrideLifetime(slice.bytes, borrowing: self)
+            return unsafe _overrideLifetime(slice.bytes, borrowing: self)
         }
     }
 
     var query: RawSpan {
         @_lifetime(borrow self) get {
             let range = head.query
-            let slice = UnsafeRawBufferPointer(
+            let slice = unsafe UnsafeRawBufferPointer(
                 rebasing: bytes[Int(range.start)..<Int(range.end)])
-            return _overrideLifetime(slice.bytes, borrowing: self)
+            return unsafe _overrideLifetime(slice.bytes, borrowing: self)
         }
     }
 }

@@ -19,12 +19,12 @@ extension Shard {
             guard isRead(index, request) else { return }
             var body = InlineArray<32, UInt8>(repeating: 0)
             var span = body.mutableSpan
-            span.withUnsafeMutableBufferPointer { place in
-                var writer = ByteWriter(place.baseAddress.unsafelyUnwrapped, capacity: 32)
+            unsafe span.withUnsafeMutableBufferPointer { place in
+                var writer = unsafe ByteWriter(place.baseAddress.unsafelyUnwrapped, capacity: 32)
                 writer.write("{\"shard\":")
                 writer.write(decimal: UInt64(number))
                 writer.write("}")
-                reply(
+                unsafe reply(
                     index, request, .ok, contentType: "application/json",
                     UnsafeRawBufferPointer(writer.written))
             }
@@ -46,8 +46,8 @@ extension Shard {
         var left = Int(min(count, 8 << 20))
         while left > 0 {
             let size = min(left, Self.filler.utf8CodeUnitCount)
-            let bytes = UnsafeRawBufferPointer(start: Self.filler.utf8Start, count: size)
-            guard append(index, bytes) else { return close(index) }
+            let bytes = unsafe UnsafeRawBufferPointer(start: Self.filler.utf8Start, count: size)
+            guard unsafe append(index, bytes) else { return close(index) }
             left -= size
         }
     }
@@ -61,9 +61,9 @@ extension Shard {
         HTTPReplyHead.finish(into: &writer)
         commit(index, writer)
         if request.head.method == .head { return }
-        let connection = connections + Int(index)
-        connection.pointee.phase = .streaming
-        connection.pointee.stream = .filler(count)
+        let connection = unsafe connections + Int(index)
+        unsafe connection.pointee.phase = .streaming
+        unsafe connection.pointee.stream = .filler(count)
         produce(index)
     }
 
@@ -73,50 +73,50 @@ extension Shard {
         }
         var writer = beginReply(index, request, .ok)
         HTTPReplyHead.field("Content-Type", "application/octet-stream", into: &writer)
-        HTTPReplyHead.framing(.length(UInt64(request.body.count)), into: &writer)
+        unsafe HTTPReplyHead.framing(.length(UInt64(request.body.count)), into: &writer)
         HTTPReplyHead.finish(into: &writer)
         commit(index, writer)
-        guard append(index, request.body) else { return close(index) }
+        guard unsafe append(index, request.body) else { return close(index) }
     }
 
     /// Goes on with an answer that is produced as its reader takes it: up to a few blocks ahead.
     mutating func produce(_ index: UInt32) {
-        let connection = connections + Int(index)
-        guard case .filler(var left) = connection.pointee.stream else { return }
-        while connection.pointee.blockCount < ShardSettings.streamBlocksMax {
+        let connection = unsafe connections + Int(index)
+        guard case .filler(var left) = unsafe connection.pointee.stream else { return }
+        while unsafe connection.pointee.blockCount < ShardSettings.streamBlocksMax {
             guard ensureReplyRoom(index) else {
-                connection.pointee.stream = .filler(left)
+                unsafe connection.pointee.stream = .filler(left)
                 return makeRunnable(index)
             }
             var writer = writer(index)
             if left == 0 {
                 HTTPChunkWriter.last(into: &writer)
                 commit(index, writer)
-                connection.pointee.stream = .none
-                connection.pointee.phase = .head
+                unsafe connection.pointee.stream = .none
+                unsafe connection.pointee.phase = .head
                 return
             }
             let room = writer.remaining - HTTPChunkWriter.overheadMax
             let size = min(Int(min(left, UInt64(room))), Self.filler.utf8CodeUnitCount)
             HTTPChunkWriter.head(size, into: &writer)
-            writer.write(UnsafeRawBufferPointer(start: Self.filler.utf8Start, count: size))
+            unsafe writer.write(UnsafeRawBufferPointer(start: Self.filler.utf8Start, count: size))
             HTTPChunkWriter.tail(into: &writer)
             commit(index, writer)
             left -= UInt64(size)
         }
-        connection.pointee.stream = .filler(left)
+        unsafe connection.pointee.stream = .filler(left)
     }
 
     /// The number that the query gives a name, or 0.
     private func number(_ request: borrowing Request, _ name: StaticString) -> UInt64 {
-        let all = request.bytes.bytes
+        let all = unsafe request.bytes.bytes
         var items = QueryItems(request.head.query)
         while let item = items.next(in: all) {
             guard all.slice(item.name).equals(name) else { continue }
             var value: UInt64 = 0
             let digits = all.slice(item.value)
             for place in 0..<min(digits.byteCount, 18) {
-                let digit = digits.unsafeLoad(fromByteOffset: place, as: UInt8.self) &- 0x30
+                let digit = unsafe digits.unsafeLoad(fromByteOffset: place, as: UInt8.self) &- 0x30
                 guard digit < 10 else { return 0 }
                 value = value * 10 + UInt64(digit)
             }

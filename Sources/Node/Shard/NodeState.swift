@@ -3,13 +3,11 @@ import Synchronization
 
 /// What all shards of a node share: a handful of counters, touched when a connection comes or
 /// goes and when a body does not fit one buffer, never for an ordinary request.
-struct NodeState: ~Copyable {
+@safe struct NodeState: ~Copyable {
     enum Stage: UInt8, AtomicRepresentable {
         case serving
         /// No new connections; requests under way are finished.
         case draining
-        /// The drain's time is over: whatever is left is closed.
-        case closing
     }
 
     let stage = Atomic<Stage>(.serving)
@@ -29,19 +27,19 @@ struct NodeState: ~Copyable {
         let wakers = UnsafeMutablePointer<Waker>.allocate(capacity: shardCount)
         let boxes = UnsafeMutablePointer<Mailbox>.allocate(capacity: shardCount * shardCount)
         for shard in 0..<shardCount {
-            (counts + shard).initialize(to: Atomic(0))
-            (flags + shard).initialize(to: WakeFlag())
-            (wakers + shard).initialize(to: try Waker.make())
+            unsafe (counts + shard).initialize(to: Atomic(0))
+            unsafe (flags + shard).initialize(to: WakeFlag())
+            unsafe (wakers + shard).initialize(to: try Waker.make())
         }
         for pair in 0..<shardCount * shardCount {
-            (boxes + pair).initialize(to: try Mailbox())
+            unsafe (boxes + pair).initialize(to: try Mailbox())
         }
         let place = UnsafeMutablePointer<NodeState>.allocate(capacity: 1)
-        place.initialize(
+        unsafe place.initialize(
             to: NodeState(
                 shardConnections: counts, shardCount: shardCount, mailboxes: boxes,
                 wakeFlags: flags, wakers: wakers))
-        return place
+        return unsafe place
     }
 
     private init(
@@ -49,17 +47,17 @@ struct NodeState: ~Copyable {
         mailboxes: UnsafeMutablePointer<Mailbox>, wakeFlags: UnsafeMutablePointer<WakeFlag>,
         wakers: UnsafeMutablePointer<Waker>
     ) {
-        self.shardConnections = shardConnections
+        unsafe self.shardConnections = unsafe shardConnections
         self.shardCount = shardCount
-        self.mailboxes = mailboxes
-        self.wakeFlags = wakeFlags
-        self.wakers = wakers
+        unsafe self.mailboxes = unsafe mailboxes
+        unsafe self.wakeFlags = unsafe wakeFlags
+        unsafe self.wakers = unsafe wakers
     }
 
     /// Moves every shard to the next stage of ending.
     func enter(_ stage: Stage) {
         self.stage.store(stage, ordering: .sequentiallyConsistent)
-        for shard in 0..<shardCount { wakers[shard].wake() }
+        for shard in 0..<shardCount { unsafe wakers[shard].wake() }
     }
 
     /// The shard with the fewest connections; the lowest of those that have equally few.
@@ -67,7 +65,7 @@ struct NodeState: ~Copyable {
         var best = 0
         var fewest = Int.max
         for shard in 0..<shardCount {
-            let count = shardConnections[shard].load(ordering: .relaxed)
+            let count = unsafe shardConnections[shard].load(ordering: .relaxed)
             if count < fewest {
                 best = shard
                 fewest = count

@@ -10,34 +10,34 @@ extension Shard {
     /// Hands an accepted socket to the shard with the fewest connections. Few connections are
     /// dealt evenly that way, which the kernel's own spreading over listeners does not do.
     mutating func deal(_ fd: Int32) {
-        let target = state.pointee.leastBurdened
+        let target = unsafe state.pointee.leastBurdened
         // Counted here, so that a whole batch of accepts is spread as well.
-        state.pointee.shardConnections[target].add(1, ordering: .relaxed)
+        unsafe state.pointee.shardConnections[target].add(1, ordering: .relaxed)
         if target != number, post(fd, to: target) { return }
         if target != number {
             // The other shard's mailbox is full: it is busier than its count tells.
-            state.pointee.shardConnections[target].subtract(1, ordering: .relaxed)
-            state.pointee.shardConnections[number].add(1, ordering: .relaxed)
+            unsafe state.pointee.shardConnections[target].subtract(1, ordering: .relaxed)
+            unsafe state.pointee.shardConnections[number].add(1, ordering: .relaxed)
         }
         open(fd)
     }
 
     private mutating func post(_ fd: Int32, to target: Int) -> Bool {
-        let writer = state.pointee.mailboxes[number * state.pointee.shardCount + target].writer
-        guard let place = writer.reserve(MemoryLayout<Int32>.size) else { return false }
-        place.storeBytes(of: fd, as: Int32.self)
+        let writer = unsafe state.pointee.mailboxes[number * state.pointee.shardCount + target].writer
+        guard let place = unsafe writer.reserve(MemoryLayout<Int32>.size) else { return false }
+        unsafe place.storeBytes(of: fd, as: Int32.self)
         writer.publish()
-        if state.pointee.wakeFlags[target].claimWake() { state.pointee.wakers[target].wake() }
+        if unsafe state.pointee.wakeFlags[target].claimWake() { unsafe state.pointee.wakers[target].wake() }
         return true
     }
 
     mutating func readMailboxes() {
-        let shards = state.pointee.shardCount
+        let shards = unsafe state.pointee.shardCount
         guard shards > 1 else { return }
         for from in 0..<shards where from != number {
-            let reader = state.pointee.mailboxes[from * shards + number].reader
-            while let message = reader.next() {
-                open(message.load(as: Int32.self))
+            let reader = unsafe state.pointee.mailboxes[from * shards + number].reader
+            while let message = unsafe reader.next() {
+                unsafe open(message.load(as: Int32.self))
             }
             reader.consume()
         }
@@ -46,30 +46,30 @@ extension Shard {
     /// Begins to serve a socket. Over the node's bound it is still let in, as long as there are
     /// slots for that, to be told so in words.
     private mutating func open(_ fd: Int32) {
-        let total = state.pointee.connections.add(1, ordering: .relaxed).newValue
+        let total = unsafe state.pointee.connections.add(1, ordering: .relaxed).newValue
         let isOver = total > settings.connectionsMax
         let mayRefuse = refusedCount < ShardSettings.refusalsMax
         guard !acceptsNoMoreRequests, !isOver || mayRefuse, let index = takeSlot() else {
-            state.pointee.connections.subtract(1, ordering: .relaxed)
-            state.pointee.shardConnections[number].subtract(1, ordering: .relaxed)
+            unsafe state.pointee.connections.subtract(1, ordering: .relaxed)
+            unsafe state.pointee.shardConnections[number].subtract(1, ordering: .relaxed)
             Glibc.close(fd)
             return
         }
         openCount += 1
-        let connection = connections + Int(index)
+        let connection = unsafe connections + Int(index)
         // The slot may still stand in a list since its last connection.
-        let listed = connection.pointee.flags.intersection([.runnable, .dirty])
-        connection.initialize(to: Connection())
-        connection.pointee.flags = listed
-        connection.pointee.state = .open
-        connection.pointee.deadlineMs = nowMs + settings.idleTimeoutMs
+        let listed = unsafe connection.pointee.flags.intersection([.runnable, .dirty])
+        unsafe connection.initialize(to: Connection())
+        unsafe connection.pointee.flags = listed
+        unsafe connection.pointee.state = .open
+        unsafe connection.pointee.deadlineMs = nowMs + settings.idleTimeoutMs
         if isOver {
             refusedCount += 1
-            connection.pointee.flags.insert(.refused)
-            connection.pointee.deadlineMs = nowMs + ShardSettings.refusedMs
+            unsafe connection.pointee.flags.insert(.refused)
+            unsafe connection.pointee.deadlineMs = nowMs + ShardSettings.refusedMs
         }
-        connection.pointee.timerMs = connection.pointee.deadlineMs
-        timers.schedule(index, at: connection.pointee.deadlineMs)
+        unsafe connection.pointee.timerMs = unsafe connection.pointee.deadlineMs
+        unsafe timers.schedule(index, at: connection.pointee.deadlineMs)
         driver.open(index, fd: fd)
         driver.receive(index)
     }
@@ -90,36 +90,36 @@ extension Shard {
     /// What follows from a connection's state after anything happened to it: whether it ends,
     /// whether its peer is read from, and what its timer means.
     mutating func settle(_ index: UInt32) {
-        let connection = connections + Int(index)
-        guard connection.pointee.state == .open else { return }
-        let flags = connection.pointee.flags
-        let hasOutput = connection.pointee.firstBlock != Connection.noBlock
+        let connection = unsafe connections + Int(index)
+        guard unsafe connection.pointee.state == .open else { return }
+        let flags = unsafe connection.pointee.flags
+        let hasOutput = unsafe connection.pointee.firstBlock != Connection.noBlock
 
-        if !hasOutput, connection.pointee.phase != .streaming, !flags.contains(.runnable) {
+        if !hasOutput, unsafe connection.pointee.phase != .streaming, !flags.contains(.runnable) {
             if flags.contains(.closeAfterReply) { return linger(index) }
             if flags.contains(.peerEnded) { return close(index) }
         }
 
-        let unread = connection.pointee.input.count
+        let unread = unsafe connection.pointee.input.count
         if unread >= ShardSettings.inputPauseBytes {
             if !flags.contains(.receivePaused) {
-                connection.pointee.flags.insert(.receivePaused)
+                unsafe connection.pointee.flags.insert(.receivePaused)
                 driver.pause(index)
             }
         } else if flags.contains(.receivePaused), unread < ShardSettings.inputPauseBytes / 2 {
-            connection.pointee.flags.remove(.receivePaused)
+            unsafe connection.pointee.flags.remove(.receivePaused)
             if !flags.contains(.peerEnded) { driver.receive(index) }
         }
 
         if hasOutput {
             // Set by `flush` when the send began.
-        } else if connection.pointee.phase == .body {
-            if connection.pointee.deadlineMeaning != .body {
+        } else if unsafe connection.pointee.phase == .body {
+            if unsafe connection.pointee.deadlineMeaning != .body {
                 setDeadline(index, .body, after: settings.bodyTimeoutMs)
             }
         } else if unread > 0, !flags.contains(.runnable) {
             // Not extended by further bytes: the whole head has this long.
-            if connection.pointee.deadlineMeaning != .head {
+            if unsafe connection.pointee.deadlineMeaning != .head {
                 setDeadline(index, .head, after: settings.headerTimeoutMs)
             }
         } else if !flags.contains(.refused) {
@@ -132,24 +132,24 @@ extension Shard {
     mutating func setDeadline(
         _ index: UInt32, _ meaning: Connection.Deadline, after delayMs: UInt64
     ) {
-        let connection = connections + Int(index)
-        connection.pointee.deadlineMeaning = meaning
-        connection.pointee.deadlineMs = nowMs &+ delayMs
-        if connection.pointee.deadlineMs < connection.pointee.timerMs {
-            connection.pointee.timerMs = connection.pointee.deadlineMs
-            timers.schedule(index, at: connection.pointee.deadlineMs)
+        let connection = unsafe connections + Int(index)
+        unsafe connection.pointee.deadlineMeaning = meaning
+        unsafe connection.pointee.deadlineMs = nowMs &+ delayMs
+        if unsafe connection.pointee.deadlineMs < connection.pointee.timerMs {
+            unsafe connection.pointee.timerMs = unsafe connection.pointee.deadlineMs
+            unsafe timers.schedule(index, at: connection.pointee.deadlineMs)
         }
     }
 
     mutating func expireTimers() {
         timers.advance(to: nowMs)
         while let index = timers.nextExpired() {
-            let connection = connections + Int(index)
-            guard connection.pointee.state == .open || connection.pointee.state == .lingering
+            let connection = unsafe connections + Int(index)
+            guard unsafe connection.pointee.state == .open || connection.pointee.state == .lingering
             else { continue }
-            if connection.pointee.deadlineMs > nowMs {
-                connection.pointee.timerMs = connection.pointee.deadlineMs
-                timers.schedule(index, at: connection.pointee.deadlineMs)
+            if unsafe connection.pointee.deadlineMs > nowMs {
+                unsafe connection.pointee.timerMs = unsafe connection.pointee.deadlineMs
+                unsafe timers.schedule(index, at: connection.pointee.deadlineMs)
                 continue
             }
             expired(index)
@@ -157,18 +157,18 @@ extension Shard {
     }
 
     private mutating func expired(_ index: UInt32) {
-        let connection = connections + Int(index)
+        let connection = unsafe connections + Int(index)
         // Whatever follows sets a deadline of its own, which has to find no entry in its way.
-        connection.pointee.timerMs = UInt64.max
-        switch connection.pointee.deadlineMeaning {
+        unsafe connection.pointee.timerMs = UInt64.max
+        switch unsafe connection.pointee.deadlineMeaning {
         case .idle, .send, .linger: close(index)
         case .head: refuse(index, .requestTimeout, "The request head took too long to arrive")
         case .body:
-            if let request = connection.pointee.arriving {
+            if let request = unsafe connection.pointee.arriving {
                 let earned =
-                    UInt64(request.pointee.receivedCount) * 1000
+                    unsafe UInt64(request.pointee.receivedCount) * 1000
                     / UInt64(ShardSettings.bodyBytesPerSecondMin)
-                let due = request.pointee.startedMs + settings.bodyTimeoutMs + earned
+                let due = unsafe request.pointee.startedMs + settings.bodyTimeoutMs + earned
                 if due > nowMs { return setDeadline(index, .body, after: due - nowMs) }
             }
             refuse(index, .requestTimeout, "The request body took too long to arrive")
@@ -179,54 +179,54 @@ extension Shard {
 
     /// The peer sends no more, or is gone.
     mutating func peerEnded(_ index: UInt32, result: Int32) {
-        let connection = connections + Int(index)
-        switch connection.pointee.state {
+        let connection = unsafe connections + Int(index)
+        switch unsafe connection.pointee.state {
         case .free, .closing: return
         case .lingering: return close(index)
         case .open: break
         }
         guard result == 0 else { return close(index) }
-        connection.pointee.flags.insert(.peerEnded)
+        unsafe connection.pointee.flags.insert(.peerEnded)
         // A body that can't be completed any more will never be answered.
-        if connection.pointee.phase == .body { dropArriving(index) }
+        if unsafe connection.pointee.phase == .body { dropArriving(index) }
         settle(index)
     }
 
     /// Everything has been sent: ends our direction and waits a while for the peer's end.
     private mutating func linger(_ index: UInt32) {
-        let connection = connections + Int(index)
-        if connection.pointee.flags.contains(.peerEnded) { return close(index) }
+        let connection = unsafe connections + Int(index)
+        if unsafe connection.pointee.flags.contains(.peerEnded) { return close(index) }
         releaseInput(index)
-        connection.pointee.state = .lingering
+        unsafe connection.pointee.state = .lingering
         driver.finishSending(index)
-        if connection.pointee.flags.contains(.receivePaused) {
-            connection.pointee.flags.remove(.receivePaused)
+        if unsafe connection.pointee.flags.contains(.receivePaused) {
+            unsafe connection.pointee.flags.remove(.receivePaused)
             driver.receive(index)
         }
         setDeadline(index, .linger, after: ShardSettings.lingerMs)
     }
 
     mutating func close(_ index: UInt32) {
-        let connection = connections + Int(index)
-        guard connection.pointee.state == .open || connection.pointee.state == .lingering
+        let connection = unsafe connections + Int(index)
+        guard unsafe connection.pointee.state == .open || connection.pointee.state == .lingering
         else { return }
-        connection.pointee.state = .closing
+        unsafe connection.pointee.state = .closing
         timers.cancel(index)
         driver.close(index)
     }
 
     /// The driver is done with the socket, so its memory can go and its slot be used again.
     mutating func closed(_ index: UInt32) {
-        let connection = connections + Int(index)
-        invariant(connection.pointee.state == .closing, "slot \(index) closed by itself")
+        let connection = unsafe connections + Int(index)
+        unsafe invariant(connection.pointee.state == .closing, "slot \(index) closed by itself")
         releaseInput(index)
         releaseOutput(index)
         dropArriving(index)
-        if connection.pointee.flags.contains(.refused) { refusedCount -= 1 }
-        connection.pointee.state = .free
+        if unsafe connection.pointee.flags.contains(.refused) { refusedCount -= 1 }
+        unsafe connection.pointee.state = .free
         openCount -= 1
-        state.pointee.connections.subtract(1, ordering: .relaxed)
-        state.pointee.shardConnections[number].subtract(1, ordering: .relaxed)
+        unsafe state.pointee.connections.subtract(1, ordering: .relaxed)
+        unsafe state.pointee.shardConnections[number].subtract(1, ordering: .relaxed)
         giveSlot(index)
     }
 }

@@ -8,21 +8,21 @@ import Machine
 /// connection's own.
 extension Shard {
     mutating func received(_ index: UInt32, buffer: UInt16, count: Int) {
-        let connection = connections + Int(index)
-        let bytes = driver.bytes(ofBuffer: buffer)
-        switch connection.pointee.state {
+        let connection = unsafe connections + Int(index)
+        let bytes = unsafe driver.bytes(ofBuffer: buffer)
+        switch unsafe connection.pointee.state {
         case .open:
-            if connection.pointee.input.count == 0, mayServe(index) {
-                let used = serve(index, UnsafePointer(bytes), count: count)
-                if used < count { keep(index, bytes + used, count: count - used) }
+            if unsafe connection.pointee.input.count == 0, mayServe(index) {
+                let used = unsafe serve(index, UnsafePointer(bytes), count: count)
+                if used < count { unsafe keep(index, bytes + used, count: count - used) }
                 settle(index)
             } else {
-                keep(index, bytes, count: count)
+                unsafe keep(index, bytes, count: count)
                 advance(index)
             }
         case .lingering:
-            connection.pointee.lingered &+= UInt32(truncatingIfNeeded: count)
-            if connection.pointee.lingered > ShardSettings.lingerBytesMax { close(index) }
+            unsafe connection.pointee.lingered &+= UInt32(truncatingIfNeeded: count)
+            if unsafe connection.pointee.lingered > ShardSettings.lingerBytesMax { close(index) }
         case .free, .closing: break
         }
         driver.recycle(buffer)
@@ -30,29 +30,29 @@ extension Shard {
 
     /// Goes on with input that is already here.
     mutating func advance(_ index: UInt32) {
-        let connection = connections + Int(index)
-        if connection.pointee.input.count > 0, mayServe(index) {
-            let start = connection.pointee.input.base.unsafelyUnwrapped
+        let connection = unsafe connections + Int(index)
+        if unsafe connection.pointee.input.count > 0, mayServe(index) {
+            let start = unsafe connection.pointee.input.base.unsafelyUnwrapped
                 + Int(connection.pointee.input.start)
-            let used = serve(index, UnsafePointer(start), count: connection.pointee.input.count)
-            connection.pointee.input.start &+= UInt32(truncatingIfNeeded: used)
-            if connection.pointee.input.count == 0 { releaseInput(index) }
+            let used = unsafe serve(index, UnsafePointer(start), count: connection.pointee.input.count)
+            unsafe connection.pointee.input.start &+= UInt32(truncatingIfNeeded: used)
+            if unsafe connection.pointee.input.count == 0 { releaseInput(index) }
         }
         settle(index)
     }
 
     /// Whether the connection's next request may be looked at now.
     func mayServe(_ index: UInt32) -> Bool {
-        let connection = connections + Int(index)
-        return connection.pointee.flags.isDisjoint(with: [.closeAfterReply, .runnable])
+        let connection = unsafe connections + Int(index)
+        return unsafe connection.pointee.flags.isDisjoint(with: [.closeAfterReply, .runnable])
             && connection.pointee.phase != .streaming
             && connection.pointee.blockCount < ShardSettings.outputBlocksMax
     }
 
     mutating func makeRunnable(_ index: UInt32) {
-        let connection = connections + Int(index)
-        guard !connection.pointee.flags.contains(.runnable) else { return }
-        connection.pointee.flags.insert(.runnable)
+        let connection = unsafe connections + Int(index)
+        guard unsafe !connection.pointee.flags.contains(.runnable) else { return }
+        unsafe connection.pointee.flags.insert(.runnable)
         runnable.append(index)
     }
 
@@ -62,53 +62,53 @@ extension Shard {
     private mutating func keep(
         _ index: UInt32, _ bytes: UnsafeMutablePointer<UInt8>, count: Int
     ) {
-        let connection = connections + Int(index)
+        let connection = unsafe connections + Int(index)
         // After a last reply nothing more is read, so nothing is kept for it.
-        if connection.pointee.flags.contains(.closeAfterReply) { return }
-        if connection.pointee.state != .open { return }
+        if unsafe connection.pointee.flags.contains(.closeAfterReply) { return }
+        if unsafe connection.pointee.state != .open { return }
         makeRoom(index, for: count)
-        let input = connection.pointee.input
-        (input.base.unsafelyUnwrapped + Int(input.end)).update(from: bytes, count: count)
-        connection.pointee.input.end = input.end &+ UInt32(truncatingIfNeeded: count)
+        let input = unsafe connection.pointee.input
+        unsafe (input.base.unsafelyUnwrapped + Int(input.end)).update(from: bytes, count: count)
+        unsafe connection.pointee.input.end = input.end &+ UInt32(truncatingIfNeeded: count)
     }
 
     private mutating func makeRoom(_ index: UInt32, for count: Int) {
-        let connection = connections + Int(index)
-        if connection.pointee.input.base == nil, count <= BlockPool.blockBytes,
-            let block = pool.take(isFirst: connection.pointee.blockCount == 0)
+        let connection = unsafe connections + Int(index)
+        if unsafe connection.pointee.input.base == nil, count <= BlockPool.blockBytes,
+            let block = unsafe pool.take(isFirst: connection.pointee.blockCount == 0)
         {
-            connection.pointee.input = Input(
+            unsafe connection.pointee.input = unsafe Input(
                 base: pool.bytes(of: block), capacity: UInt32(BlockPool.blockBytes), block: block)
             return
         }
-        let input = connection.pointee.input
+        let input = unsafe connection.pointee.input
         if Int(input.capacity &- input.end) >= count { return }
         let needed = input.count + count
-        if needed <= Int(input.capacity), let base = input.base {
-            base.update(from: base + Int(input.start), count: input.count)
+        if needed <= Int(input.capacity), let base = unsafe input.base {
+            unsafe base.update(from: base + Int(input.start), count: input.count)
         } else {
             let capacity = max(needed, 2 * Int(input.capacity))
             let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
-            if let base = input.base {
-                larger.update(from: base + Int(input.start), count: input.count)
+            if let base = unsafe input.base {
+                unsafe larger.update(from: base + Int(input.start), count: input.count)
             }
             releaseInput(index)
-            connection.pointee.input.base = larger
-            connection.pointee.input.capacity = UInt32(truncatingIfNeeded: capacity)
+            unsafe connection.pointee.input.base = unsafe larger
+            unsafe connection.pointee.input.capacity = UInt32(truncatingIfNeeded: capacity)
         }
-        connection.pointee.input.start = 0
-        connection.pointee.input.end = UInt32(truncatingIfNeeded: input.count)
+        unsafe connection.pointee.input.start = 0
+        unsafe connection.pointee.input.end = UInt32(truncatingIfNeeded: input.count)
     }
 
     mutating func releaseInput(_ index: UInt32) {
-        let connection = connections + Int(index)
-        let input = connection.pointee.input
-        guard let base = input.base else { return }
+        let connection = unsafe connections + Int(index)
+        let input = unsafe connection.pointee.input
+        guard let base = unsafe input.base else { return }
         if input.block != Connection.noBlock {
             pool.give(input.block)
         } else {
-            base.deallocate()
+            unsafe base.deallocate()
         }
-        connection.pointee.input = Input()
+        unsafe connection.pointee.input = Input()
     }
 }

@@ -10,10 +10,10 @@ extension Shard {
     /// Whether a reply of `ShardSettings.replyRoomBytes` can be written now; takes a block if the
     /// last one is too full.
     mutating func ensureReplyRoom(_ index: UInt32) -> Bool {
-        let connection = connections + Int(index)
-        let last = connection.pointee.lastBlock
+        let connection = unsafe connections + Int(index)
+        let last = unsafe connection.pointee.lastBlock
         if last != Connection.noBlock,
-            BlockPool.blockBytes - Int(pool.links[Int(last)].end) >= ShardSettings.replyRoomBytes
+            unsafe BlockPool.blockBytes - Int(pool.links[Int(last)].end) >= ShardSettings.replyRoomBytes
         {
             return true
         }
@@ -21,8 +21,8 @@ extension Shard {
     }
 
     private mutating func addBlock(_ index: UInt32) -> Bool {
-        let connection = connections + Int(index)
-        guard let block = pool.take(isFirst: connection.pointee.blockCount == 0) else {
+        let connection = unsafe connections + Int(index)
+        guard let block = unsafe pool.take(isFirst: connection.pointee.blockCount == 0) else {
             return false
         }
         pool.links[Int(block)] = BlockPool.Link(next: Connection.noBlock, start: 0, end: 0)
@@ -38,18 +38,18 @@ extension Shard {
 
     /// A writer over what is left of the last block, which `ensureReplyRoom` has provided.
     func writer(_ index: UInt32) -> ByteWriter {
-        let last = connections[Int(index)].lastBlock
-        let end = Int(pool.links[Int(last)].end)
-        return ByteWriter(pool.bytes(of: last) + end, capacity: BlockPool.blockBytes - end)
+        let last = unsafe connections[Int(index)].lastBlock
+        let end = unsafe Int(pool.links[Int(last)].end)
+        return unsafe ByteWriter(pool.bytes(of: last) + end, capacity: BlockPool.blockBytes - end)
     }
 
     /// Makes what was written part of the reply.
     mutating func commit(_ index: UInt32, _ writer: ByteWriter) {
-        let connection = connections + Int(index)
-        let link = pool.links + Int(connection.pointee.lastBlock)
-        link.pointee.end &+= UInt32(truncatingIfNeeded: writer.count)
-        guard !connection.pointee.flags.contains(.dirty) else { return }
-        connection.pointee.flags.insert(.dirty)
+        let connection = unsafe connections + Int(index)
+        let link = unsafe pool.links + Int(connection.pointee.lastBlock)
+        unsafe link.pointee.end &+= UInt32(truncatingIfNeeded: writer.count)
+        guard unsafe !connection.pointee.flags.contains(.dirty) else { return }
+        unsafe connection.pointee.flags.insert(.dirty)
         dirty.append(index)
     }
 
@@ -64,7 +64,7 @@ extension Shard {
                 continue
             }
             let count = min(writer.remaining, bytes.count - at)
-            writer.write(UnsafeRawBufferPointer(rebasing: bytes[at..<at + count]))
+            unsafe writer.write(UnsafeRawBufferPointer(rebasing: bytes[at..<at + count]))
             commit(index, writer)
             at += count
         }
@@ -73,37 +73,37 @@ extension Shard {
 
     /// Starts the next send, unless one is in flight.
     mutating func flush(_ index: UInt32) {
-        let connection = connections + Int(index)
-        while connection.pointee.state == .open,
-            !connection.pointee.flags.contains(.sendInFlight),
-            connection.pointee.firstBlock != Connection.noBlock
+        let connection = unsafe connections + Int(index)
+        while unsafe connection.pointee.state == .open,
+            unsafe !connection.pointee.flags.contains(.sendInFlight),
+            unsafe connection.pointee.firstBlock != Connection.noBlock
         {
-            let block = connection.pointee.firstBlock
-            let link = pool.links[Int(block)]
+            let block = unsafe connection.pointee.firstBlock
+            let link = unsafe pool.links[Int(block)]
             let count = link.end &- link.start
-            connection.pointee.sendCount = count
-            let hasLeft = driver.send(
+            unsafe connection.pointee.sendCount = count
+            let hasLeft = unsafe driver.send(
                 index, UnsafePointer(pool.bytes(of: block) + Int(link.start)), count: Int(count))
             if hasLeft {
                 dropSent(index)
-                if connection.pointee.firstBlock == Connection.noBlock { outputLeft(index) }
+                if unsafe connection.pointee.firstBlock == Connection.noBlock { outputLeft(index) }
             } else {
-                connection.pointee.flags.insert(.sendInFlight)
+                unsafe connection.pointee.flags.insert(.sendInFlight)
                 setDeadline(index, .send, after: ShardSettings.sendStallMs)
             }
         }
     }
 
     mutating func sent(_ index: UInt32, result: Int32) {
-        let connection = connections + Int(index)
-        connection.pointee.flags.remove(.sendInFlight)
-        guard connection.pointee.state == .open else { return }
+        let connection = unsafe connections + Int(index)
+        unsafe connection.pointee.flags.remove(.sendInFlight)
+        guard unsafe connection.pointee.state == .open else { return }
         if result < 0 { return close(index) }
         dropSent(index)
-        if connection.pointee.firstBlock != Connection.noBlock {
+        if unsafe connection.pointee.firstBlock != Connection.noBlock {
             flush(index)
             // Half of the chain has left: the next requests may be answered.
-            if connection.pointee.input.count > 0 || connection.pointee.phase == .streaming {
+            if unsafe connection.pointee.input.count > 0 || connection.pointee.phase == .streaming {
                 outputLeft(index)
             }
         } else {
@@ -113,9 +113,9 @@ extension Shard {
 
     /// There is room for more output: produces it, or serves what waited for it.
     private mutating func outputLeft(_ index: UInt32) {
-        let connection = connections + Int(index)
-        if connection.pointee.phase == .streaming { produce(index) }
-        if connection.pointee.input.count > 0 {
+        let connection = unsafe connections + Int(index)
+        if unsafe connection.pointee.phase == .streaming { produce(index) }
+        if unsafe connection.pointee.input.count > 0 {
             advance(index)
         } else {
             settle(index)
@@ -123,29 +123,29 @@ extension Shard {
     }
 
     private mutating func dropSent(_ index: UInt32) {
-        let connection = connections + Int(index)
-        let block = connection.pointee.firstBlock
-        let link = pool.links + Int(block)
-        link.pointee.start &+= connection.pointee.sendCount
-        if link.pointee.start < link.pointee.end { return }
-        connection.pointee.firstBlock = link.pointee.next
-        if link.pointee.next == Connection.noBlock {
-            connection.pointee.lastBlock = Connection.noBlock
+        let connection = unsafe connections + Int(index)
+        let block = unsafe connection.pointee.firstBlock
+        let link = unsafe pool.links + Int(block)
+        unsafe link.pointee.start &+= connection.pointee.sendCount
+        if unsafe link.pointee.start < link.pointee.end { return }
+        unsafe connection.pointee.firstBlock = unsafe link.pointee.next
+        if unsafe link.pointee.next == Connection.noBlock {
+            unsafe connection.pointee.lastBlock = Connection.noBlock
         }
-        connection.pointee.blockCount &-= 1
+        unsafe connection.pointee.blockCount &-= 1
         pool.give(block)
     }
 
     mutating func releaseOutput(_ index: UInt32) {
-        let connection = connections + Int(index)
-        var block = connection.pointee.firstBlock
+        let connection = unsafe connections + Int(index)
+        var block = unsafe connection.pointee.firstBlock
         while block != Connection.noBlock {
-            let next = pool.links[Int(block)].next
+            let next = unsafe pool.links[Int(block)].next
             pool.give(block)
             block = next
         }
-        connection.pointee.firstBlock = Connection.noBlock
-        connection.pointee.lastBlock = Connection.noBlock
-        connection.pointee.blockCount = 0
+        unsafe connection.pointee.firstBlock = Connection.noBlock
+        unsafe connection.pointee.lastBlock = Connection.noBlock
+        unsafe connection.pointee.blockCount = 0
     }
 }

@@ -38,7 +38,6 @@ import Wire
     private var dateSecond: Int64
     private var stalledCheckMs: UInt64 = 0
     private var isDraining = false
-    private var drainStartedMs: UInt64 = 0
 
     /// Accepting goes on after this pause when the kernel has no descriptors or memory left.
     static let acceptRetryAfterMs: UInt64 = 100
@@ -72,10 +71,10 @@ import Wire
     ) {
         self.number = number
         self.settings = settings
-        self.state = state
+        unsafe self.state = unsafe state
         self.driver = driver
         self.slotCount = slotCount
-        self.healthBody = healthBody
+        unsafe self.healthBody = unsafe healthBody
         self.log = log
         self.pool = pool
         self.timers = timers
@@ -92,13 +91,18 @@ import Wire
 
     // MARK: The loop
 
+    mutating func startAccepting(_ fd: Int32) {
+        listenerFD = fd
+        driver.accept(listener: 0, fd: fd)
+    }
+
     /// Serves until the node has drained.
     mutating func run() {
         while !hasEnded() {
-            let batch = driver.wait(timeoutMs: sleep())
-            state.pointee.wakeFlags[number].wakeUp()
+            let batch = unsafe driver.wait(timeoutMs: sleep())
+            unsafe state.pointee.wakeFlags[number].wakeUp()
             beginTurn()
-            for completion in batch { act(on: completion) }
+            for unsafe completion in unsafe batch { act(on: completion) }
             readMailboxes()
             resumeRunnable()
             expireTimers()
@@ -112,10 +116,10 @@ import Wire
         var wakeMs = timers.nextDeadlineMs
         if let retry = acceptRetryMs { wakeMs = min(wakeMs ?? retry, retry) }
         let timeout = wakeMs.map { $0 > nowMs ? $0 - nowMs : 0 }
-        guard state.pointee.shardCount > 1 else { return timeout }
-        state.pointee.wakeFlags[number].fallAsleep()
-        for from in 0..<state.pointee.shardCount where from != number {
-            if !state.pointee.mailboxes[from * state.pointee.shardCount + number].reader.isEmpty {
+        guard unsafe state.pointee.shardCount > 1 else { return timeout }
+        unsafe state.pointee.wakeFlags[number].fallAsleep()
+        for from in unsafe 0..<state.pointee.shardCount where from != number {
+            if unsafe !state.pointee.mailboxes[from * state.pointee.shardCount + number].reader.isEmpty {
                 return 0
             }
         }
@@ -156,16 +160,16 @@ import Wire
         var turns = runnable.count
         while turns > 0, let index = runnable.popFirst() {
             turns -= 1
-            let connection = connections + Int(index)
-            connection.pointee.flags.remove(.runnable)
-            guard connection.pointee.state == .open else { continue }
+            let connection = unsafe connections + Int(index)
+            unsafe connection.pointee.flags.remove(.runnable)
+            guard unsafe connection.pointee.state == .open else { continue }
             advance(index)
         }
     }
 
     private mutating func flushDirty() {
         while let index = dirty.popFirst() {
-            connections[Int(index)].flags.remove(.dirty)
+            unsafe connections[Int(index)].flags.remove(.dirty)
             flush(index)
         }
     }
@@ -176,7 +180,7 @@ import Wire
     mutating func takeSlot() -> UInt32? {
         if freeCount > 0 {
             freeCount -= 1
-            return freeSlots[freeCount]
+            return unsafe freeSlots[freeCount]
         }
         guard untouchedSlots < slotCount else { return nil }
         untouchedSlots += 1
@@ -184,23 +188,18 @@ import Wire
     }
 
     mutating func giveSlot(_ index: UInt32) {
-        freeSlots[freeCount] = index
+        unsafe freeSlots[freeCount] = index
         freeCount += 1
     }
 
     // MARK: Ending
 
     private mutating func hasEnded() -> Bool {
-        switch state.pointee.stage.load(ordering: .relaxed) {
+        switch unsafe state.pointee.stage.load(ordering: .relaxed) {
         case .serving: return false
         case .draining:
             if !isDraining { beginDraining() }
             return openCount == 0
-        case .closing:
-            if !isDraining { beginDraining() }
-            // One more turn reaps what this closes; past it the process ends anyhow.
-            for index in 0..<untouchedSlots { close(UInt32(index)) }
-            return true
         }
     }
 
@@ -209,10 +208,10 @@ import Wire
         isDraining = true
         if listenerFD >= 0 { driver.stopAccepting(listener: 0) }
         for index in 0..<untouchedSlots {
-            let connection = connections + index
-            guard connection.pointee.state == .open else { continue }
+            let connection = unsafe connections + index
+            guard unsafe connection.pointee.state == .open else { continue }
             let waits =
-                connection.pointee.phase == .head && connection.pointee.input.count == 0
+                unsafe connection.pointee.phase == .head && connection.pointee.input.count == 0
                 && connection.pointee.blockCount == 0
             if waits { close(UInt32(index)) }
         }
@@ -231,12 +230,12 @@ import Wire
         // Only readers who took nothing for a second are stuck; others are merely slow.
         var earliest = nowMs + ShardSettings.sendStallMs - 1_000
         for index in 0..<untouchedSlots {
-            let connection = connections + index
-            guard connection.pointee.state == .open,
-                connection.pointee.deadlineMeaning == .send,
-                connection.pointee.deadlineMs < earliest
+            let connection = unsafe connections + index
+            guard unsafe connection.pointee.state == .open,
+                unsafe connection.pointee.deadlineMeaning == .send,
+                unsafe connection.pointee.deadlineMs < earliest
             else { continue }
-            earliest = connection.pointee.deadlineMs
+            earliest = unsafe connection.pointee.deadlineMs
             worst = UInt32(index)
         }
         if let worst { close(worst) }
@@ -255,20 +254,20 @@ import Wire
     init(capacity: Int) throws(SystemError) {
         self.capacity = capacity
         pages = try Pages(byteCount: capacity * 4)
-        base = pages.bound(to: UInt32.self)
+        unsafe base = unsafe pages.bound(to: UInt32.self)
     }
 
     mutating func append(_ index: UInt32) {
         invariant(count < capacity, "slot \(index) is listed twice")
         var tail = head + count
         if tail >= capacity { tail -= capacity }
-        base[tail] = index
+        unsafe base[tail] = index
         count += 1
     }
 
     mutating func popFirst() -> UInt32? {
         guard count > 0 else { return nil }
-        let index = base[head]
+        let index = unsafe base[head]
         head += 1
         if head == capacity { head = 0 }
         count -= 1

@@ -14,6 +14,8 @@ struct ShardSettings {
     var connectionsMax = 1024
     var testRoutes = false
 
+    /// What JSON around the largest value may add to a body.
+    static let bodyBytesBeyondValue = 64 * 1024
     /// A peer that takes none of a whole block for this long is gone or hostile.
     static let sendStallMs: UInt64 = 30_000
     /// How long a peer may take to read our last words and close (RFC 9112 9.6).

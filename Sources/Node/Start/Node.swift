@@ -1,0 +1,158 @@
+import Glibc
+import Machine
+public import Options
+import Synchronization
+import Wire
+
+/// A whole node: finds out what the machine carries, starts a shard for each core, and ends them
+/// again in order.
+public enum Node {
+    /// Serves until a signal ends it. The result is the process's exit status.
+    public static func run(_ configuration: Configuration) -> Int32 {
+        do throws(SystemError) {
+            return try serve(configuration)
+        } catch {
+            complain("\(error)")
+            return 1
+        }
+    }
+
+    /// One line on stderr for whoever started the node by hand.
+    private static func complain(_ text: String) {
+        let line = Array("needletail: \(text)\n".utf8)
+        _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+    }
+
+    private static func serve(_ configuration: Configuration) throws(SystemError) -> Int32 {
+        CrashReport.install(program: "needletail", version: OptionsText.number)
+        let log = Log(level: configuration.logLevel, format: configuration.logFormat)
+        let signals = Signals.block()
+        let descriptors = Descriptors.raise()
+        let directory = try DataDirectory.open(configuration.dir, nodeID: configuration.nodeID)
+        let address = try SocketAddress.resolve(
+            host: configuration.listen.host, port: configuration.listen.port)
+        let listener = try Listener.listen(on: address)
+        let choice = try chooseIO(configuration)
+
+        let shardCount = configuration.shards ?? CPU.available()
+        let connectionsMax = min(
+            configuration.connectionsMax ?? descriptors.connectionsMax,
+            descriptors.connectionsMax)
+        let settings = shardSettings(configuration, connectionsMax: connectionsMax)
+        let state = try NodeState.make(shardCount: shardCount)
+        let health = healthBody(nodeID: directory.nodeID)
+
+        log.info(
+            "starting", ("version", OptionsText.number), ("node", directory.nodeID),
+            ("shards", "\(shardCount)"), ("connections", "\(connectionsMax)"),
+            ("dir", directory.path))
+        logIO(choice, log)
+        warnOfWhatOthersCannotReach(configuration, listener.address, log)
+
+        let report = ShardReport(expecting: shardCount)
+        let bound = listener.address.text
+        let listenerFD = listener.release()
+        for number in 0..<shardCount {
+            let start = ShardStart(
+                number: number, settings: settings, state: state, choice: choice,
+                slotCount: connectionsMax + ShardSettings.refusalsMax, healthBody: health,
+                listenerFD: number == 0 ? listenerFD : -1, log: log)
+            // Left to itself: its end is told by the report.
+            _ = try Thread.start(name: "shard-\(number)") { start.run(report) }
+        }
+        if let failure = report.waitUntilReady() { throw failure }
+        log.info("listening", ("addr", bound))
+
+        let signal = signals.wait()
+        log.info("draining", ("signal", signal == SIGINT ? "SIGINT" : "SIGTERM"), ("addr", bound))
+        drain(state, report, signals, timeoutMs: UInt64(configuration.drainTimeoutMs), log)
+        log.info("stopped", ("addr", bound))
+        return 0
+    }
+
+    /// Lets the shards finish; after the time is over, or at a second signal, ends them.
+    private static func drain(
+        _ state: UnsafeMutablePointer<NodeState>, _ report: ShardReport, _ signals: Signals,
+        timeoutMs: UInt64, _ log: Log
+    ) {
+        state.pointee.enter(.draining)
+        let end = Clock.monotonicMs() + timeoutMs
+        while !report.allEnded {
+            let now = Clock.monotonicMs()
+            let signal = signals.wait(timeoutMs: now < end ? min(end - now, pollMs) : 0)
+            if now < end, signal == nil { continue }
+            let left = state.pointee.connections.load(ordering: .relaxed)
+            log.warn("drain cut short", ("connections", "\(left)"))
+            break
+        }
+    }
+
+    /// How soon the main thread notices that the last shard has drained.
+    private static let pollMs: UInt64 = 10
+
+    // MARK: What the machine carries
+
+    private static func chooseIO(_ configuration: Configuration) throws(SystemError) -> IOProbe.Choice {
+        let allowed = IOFeatures.all.subtracting(
+            IOFeatures(rawValue: UInt32(truncatingIfNeeded: configuration.ioMask.rawValue)))
+        switch configuration.io {
+        case .epoll: return .epoll(why: "--io epoll")
+        case .auto: return IOProbe.choose(allowed: allowed)
+        case .uring:
+            if case .uring(let features) = IOProbe.choose(allowed: allowed) { return .uring(features) }
+            try IOProbe.attempt(allowed)
+            return .uring(allowed)
+        }
+    }
+
+    private static func logIO(_ choice: IOProbe.Choice, _ log: Log) {
+        switch choice {
+        case .uring(let features):
+            let names = IOFeatures.names.filter { features.contains($0.feature) }.map(\.name)
+            log.info("io", ("driver", "uring"), ("features", names.joined(separator: ",")))
+        case .epoll(let why): log.info("io", ("driver", "epoll"), ("why", why))
+        }
+    }
+
+    private static func warnOfWhatOthersCannotReach(
+        _ configuration: Configuration, _ address: SocketAddress, _ log: Log
+    ) {
+        if !address.isLoopback {
+            log.warn(
+                "no TLS", ("addr", address.text),
+                ("hint", "everybody on the way can read along: put a proxy with TLS in front"))
+        }
+        if configuration.listen.isUnspecified, configuration.advertise == nil {
+            log.warn(
+                "no address to tell others", ("addr", address.text),
+                ("hint", "give --advertise HOST:PORT"))
+        }
+    }
+
+    private static func shardSettings(
+        _ configuration: Configuration, connectionsMax: Int
+    ) -> ShardSettings {
+        var settings = ShardSettings()
+        settings.limits.headBytesMax = configuration.headerBytesMax
+        settings.limits.headerCountMax = configuration.headerCountMax
+        settings.limits.bodyBytesMax = UInt64(
+            configuration.valueBytesMax + ShardSettings.bodyBytesBeyondValue)
+        settings.idleTimeoutMs = UInt64(configuration.idleTimeoutMs)
+        settings.headerTimeoutMs = UInt64(configuration.headerTimeoutMs)
+        settings.bodyTimeoutMs = UInt64(configuration.bodyTimeoutMs)
+        settings.turnRequestsMax = Int32(clamping: configuration.turnRequestsMax)
+        settings.turnBytesMax = Int32(clamping: configuration.turnBytesMax)
+        settings.bodyBudgetBytes = configuration.bodyBudgetBytes
+        settings.connectionsMax = connectionsMax
+        settings.testRoutes = configuration.testRoutes
+        return settings
+    }
+
+    /// Rendered once; every shard sends these bytes for as long as the process lives.
+    private static func healthBody(nodeID: String) -> UnsafeRawBufferPointer {
+        let text = Array("{\"status\":\"healthy\",\"node_id\":\"\(nodeID)\"}".utf8)
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: text.count, alignment: 8)
+        bytes.copyBytes(from: text)
+        return UnsafeRawBufferPointer(bytes)
+    }
+}
