@@ -38,7 +38,11 @@ let package = Package(
             name: "Node", dependencies: ["Machine", "Wire", "Options"], swiftSettings: strict),
         .executableTarget(
             name: "needletail", dependencies: ["Node", "Options"], swiftSettings: strict),
-        .testTarget(name: "MachineTests", dependencies: ["Machine"], swiftSettings: testing),
+        .executableTarget(
+            name: "crash-probe", dependencies: ["CMachine", "Machine"], path: "Tests/CrashProbe",
+            swiftSettings: strict),
+        .testTarget(
+            name: "MachineTests", dependencies: ["Machine", "crash-probe"], swiftSettings: testing),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: testing),
         .testTarget(name: "OptionsTests", dependencies: ["Options"], swiftSettings: testing),
         .testTarget(name: "TidyTests", swiftSettings: testing),
