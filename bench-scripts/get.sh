@@ -1,0 +1,320 @@
+#!/bin/bash
+# GET on one shard, beside the ceiling and nginx: throughput, server CPU per request, latency.
+#
+# The server is pinned to one CPU and wrk to another, all servers send replies of the same total
+# size, the runs of all targets are interleaved, and every figure is the median over the rounds.
+# Ratios are taken within a round, so that a machine whose speed drifts does not decide them.
+# Server CPU stands beside throughput because wrk is often the one at its limit.
+#
+#   bench-scripts/get.sh                       everything, about a minute and a half
+#   TARGETS="ceiling uring" ROUNDS=5 bench-scripts/get.sh
+#
+#   TARGETS       of: ceiling uring epoll nginx                                  (all)
+#   ROUNDS        runs of each target and depth                                  (3)
+#   SECONDS_EACH  seconds of one run                                             (3)
+#   DEPTHS        requests a connection has in flight                            (1 16)
+#   CONNECTIONS   open at once                                                   (64)
+#   PATH_         what is asked for                                              (/health)
+#   REPLY_BYTES   reply size when needletail, which sets it, is not a target     (128)
+#   SHARDS        needletail's shards                                            (1)
+#   SERVER_CPUS, CLIENT_CPUS   where both sides run                              (0, 1)
+#   REALTIME=1    runs both sides at real-time priority, for quieter figures     (0)
+#   NEEDLETAIL    the server's binary                        (.build/release/needletail)
+#
+# Ends with PASS or FAIL for each bar whose targets took part; exits 1 when one failed.
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "$0")/.."
+
+TARGETS=${TARGETS:-ceiling uring epoll nginx}
+ROUNDS=${ROUNDS:-3}
+SECONDS_EACH=${SECONDS_EACH:-3}
+DEPTHS=${DEPTHS:-1 16}
+CONNECTIONS=${CONNECTIONS:-64}
+PATH_=${PATH_:-/health}
+REPLY_BYTES=${REPLY_BYTES:-128}
+SHARDS=${SHARDS:-1}
+SERVER_CPUS=${SERVER_CPUS:-0}
+CLIENT_CPUS=${CLIENT_CPUS:-1}
+REALTIME=${REALTIME:-0}
+NEEDLETAIL=${NEEDLETAIL:-.build/release/needletail}
+ready_seconds_max=10
+
+refuse() {
+    echo "get.sh: $*" >&2
+    exit 64
+}
+
+takes_part() { [[ " $TARGETS " == *" $1 "* ]]; }
+
+# Without RUNLEVEL Debian would start nginx as a service as soon as it is installed.
+need() {
+    command -v "$1" >/dev/null && return
+    [[ $EUID == 0 ]] || refuse "$1 is missing: apt-get install $2"
+    echo "installing $2" >&2
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "$2" >/dev/null \
+        || refuse "could not install $2"
+}
+
+for target in $TARGETS; do
+    [[ $target =~ ^(ceiling|uring|epoll|nginx)$ ]] || refuse "no target is called $target"
+done
+[[ $ROUNDS =~ ^[1-9][0-9]?$ && $SECONDS_EACH =~ ^[1-9][0-9]?$ ]] \
+    || refuse "ROUNDS and SECONDS_EACH are numbers from 1 to 99"
+need wrk wrk
+need python3 python3
+if takes_part nginx; then need nginx nginx-light; fi
+if takes_part ceiling; then Benchmarks/Ceiling/build; fi
+if takes_part uring || takes_part epoll; then
+    [[ -x $NEEDLETAIL ]] || refuse "$NEEDLETAIL is missing: ./dev build, or leave uring and epoll out of TARGETS"
+fi
+
+realtime=()
+if [[ $REALTIME == 1 ]]; then
+    if chrt -f 5 true 2>/dev/null; then
+        realtime=(chrt -f 5)
+    else
+        echo "get.sh: real-time priority is not permitted here, going on without" >&2
+    fi
+fi
+
+temp=$(mktemp -d)
+declare -A pid=() port=()
+end() {
+    local target
+    for target in "${!pid[@]}"; do kill "${pid[$target]}" 2>/dev/null || true; done
+    # A server that drains may take a while; none of them may stay.
+    for target in "${!pid[@]}"; do
+        for _ in {1..50}; do
+            kill -0 "${pid[$target]}" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -9 "${pid[$target]}" 2>/dev/null || true
+    done
+    rm -rf "$temp"
+}
+trap end EXIT
+trap 'exit 130' INT TERM
+
+# --- the servers -------------------------------------------------------------------------------
+
+# Prints the total size of the reply to exactly the request that wrk sends.
+cat >"$temp/reply_bytes.py" <<'PYTHON'
+import socket, sys
+port, path = int(sys.argv[1]), sys.argv[2]
+with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
+    s.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+    got = b""
+    while b"\r\n\r\n" not in got:
+        piece = s.recv(65536)
+        if not piece: sys.exit("the connection was closed before a reply came")
+        got += piece
+    head, _, body = got.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    if lines[0].split()[1] != "200": sys.exit(f"{path} was answered with: {lines[0]}")
+    length = [l.split(":")[1] for l in lines if l.lower().startswith("content-length:")]
+    if not length: sys.exit("the reply has no Content-Length")
+    print(len(head) + 4 + int(length[0]))
+PYTHON
+
+free_ports() {
+    python3 - "$1" <<'PYTHON'
+import socket, sys
+held = [socket.socket() for _ in range(int(sys.argv[1]))]
+for s in held: s.bind(("127.0.0.1", 0))
+print(*[s.getsockname()[1] for s in held])
+PYTHON
+}
+
+# start TARGET COMMAND…: runs it pinned, and waits until it answers.
+start() {
+    local target=$1 deadline=$((SECONDS + ready_seconds_max))
+    shift
+    taskset -c "$SERVER_CPUS" "${realtime[@]}" "$@" >"$temp/$target.log" 2>&1 &
+    pid[$target]=$!
+    until python3 "$temp/reply_bytes.py" "${port[$target]}" "$PATH_" >/dev/null 2>"$temp/why"; do
+        if ((SECONDS >= deadline)) || ! kill -0 "${pid[$target]}" 2>/dev/null; then
+            echo "get.sh: $target does not answer: $(tail -n 1 "$temp/why")" >&2
+            tail -n 5 "$temp/$target.log" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+
+reply_bytes_of() { python3 "$temp/reply_bytes.py" "${port[$1]}" "$PATH_"; }
+
+start_nginx() {
+    local body
+    body=$(printf 'x%.0s' $(seq "$1"))
+    cat >"$temp/nginx.conf" <<NGINX
+daemon off;
+master_process off;
+worker_processes 1;
+pid $temp/nginx.pid;
+error_log stderr warn;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    server_tokens off;
+    default_type "";
+    tcp_nodelay on;
+    keepalive_timeout 3600s;
+    keepalive_requests 1000000000;
+    client_body_temp_path $temp/nginx-body;
+    proxy_temp_path $temp/nginx-proxy;
+    fastcgi_temp_path $temp/nginx-fastcgi;
+    uwsgi_temp_path $temp/nginx-uwsgi;
+    scgi_temp_path $temp/nginx-scgi;
+    server {
+        listen 127.0.0.1:${port[nginx]};
+        location / { return 200 "$body"; }
+    }
+}
+NGINX
+    start nginx nginx -p "$temp" -e stderr -c "$temp/nginx.conf"
+}
+
+# nginx's head has a size of its own, so its body is what makes the totals equal.
+start_nginx_of_size() {
+    local wanted=$1 smallest body=1
+    start_nginx 1
+    smallest=$(reply_bytes_of nginx)
+    # The head of a one-byte body has one digit of Content-Length.
+    while ((smallest - 2 + ${#body} + body < wanted)); do body=$((body + 1)); done
+    ((body > 1)) || return 0
+    kill "${pid[nginx]}"
+    wait "${pid[nginx]}" 2>/dev/null || true
+    start_nginx "$body"
+}
+
+read -r port[ceiling] port[uring] port[epoll] port[nginx] < <(free_ports 4)
+for io in uring epoll; do
+    takes_part $io || continue
+    mkdir "$temp/$io"
+    start $io "$NEEDLETAIL" "127.0.0.1:${port[$io]}" --dir "$temp/$io" --shards "$SHARDS" --io $io
+    REPLY_BYTES=$(reply_bytes_of $io)
+done
+if takes_part nginx; then start_nginx_of_size "$REPLY_BYTES"; fi
+if takes_part ceiling; then start ceiling .build/ceiling "${port[ceiling]}" "$REPLY_BYTES"; fi
+
+echo "GET $PATH_, $CONNECTIONS connections, server on cpu $SERVER_CPUS, wrk on cpu $CLIENT_CPUS," \
+    "$ROUNDS rounds of $SECONDS_EACH s${realtime[*]:+, ${realtime[*]}}"
+sizes= unequal=
+for target in $TARGETS; do
+    size=$(reply_bytes_of "$target")
+    sizes+=" $target $size"
+    ((size == REPLY_BYTES)) || unequal+=" $target"
+done
+echo "reply bytes:$sizes"
+if [[ $unequal ]]; then
+    echo "note: not the same size as the others:$unequal (nginx's head alone has more than a hundred)"
+fi
+
+# --- the runs ----------------------------------------------------------------------------------
+
+cat >"$temp/pipeline.lua" <<'LUA'
+local batch
+init = function(args)
+    local one = {}
+    for i = 1, tonumber(args[1]) do one[i] = wrk.format() end
+    batch = table.concat(one)
+end
+request = function() return batch end
+LUA
+
+# User and system ticks of the whole process.
+ticks() { sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 12,13; }
+
+# run TARGET DEPTH SECONDS: leaves wrk's words in $temp/wrk and the ticks it cost in $spent.
+run() {
+    local target=$1 depth=$2 seconds=$3 before after
+    local url="http://127.0.0.1:${port[$target]}$PATH_"
+    local wrk=(taskset -c "$CLIENT_CPUS" "${realtime[@]}"
+        wrk -t1 -c"$CONNECTIONS" -d"${seconds}s" --latency)
+    before=$(ticks "${pid[$target]}")
+    if ((depth == 1)); then
+        "${wrk[@]}" "$url" >"$temp/wrk"
+    else
+        "${wrk[@]}" -s "$temp/pipeline.lua" "$url" -- "$depth" >"$temp/wrk"
+    fi
+    after=$(ticks "${pid[$target]}")
+    spent="$before $after"
+    if grep -E 'Socket errors|Non-2xx' "$temp/wrk" >&2; then
+        echo "get.sh: $target at depth $depth gave errors; its figures mean nothing" >&2
+        exit 1
+    fi
+}
+
+for depth in $DEPTHS; do
+    for target in $TARGETS; do run "$target" "$depth" 1; done # to warm up
+    for ((round = 1; round <= ROUNDS; round++)); do
+        for target in $TARGETS; do
+            run "$target" "$depth" "$SECONDS_EACH"
+            awk -v key="$depth $round $target" -v spent="$spent" '
+                function us(text) {
+                    if (text ~ /us$/) return text + 0
+                    if (text ~ /ms$/) return text * 1000
+                    return text * 1000000
+                }
+                $1 == "50%" { p50 = us($2) }
+                $1 == "99%" { p99 = us($2) }
+                $2 == "requests" && $3 == "in" { requests = $1; sub(/,$/, "", $4); s = us($4) / 1e6 }
+                END { print key, requests, s, p50, p99, spent }' "$temp/wrk" >>"$temp/runs"
+        done
+    done
+done
+
+# --- the table and the bars --------------------------------------------------------------------
+
+python3 - "$temp/runs" "$(getconf CLK_TCK)" "$TARGETS" <<'PYTHON'
+import sys
+from statistics import median
+
+path, ticks_per_second, targets = sys.argv[1], int(sys.argv[2]), sys.argv[3].split()
+runs = {}
+for line in open(path):
+    depth, round_, target, *rest = line.split()
+    requests, seconds, p50, p99, u0, s0, u1, s1 = map(float, rest)
+    us = lambda ticks: ticks / ticks_per_second * 1e6 / requests
+    user, system = us(u1 - u0), us(s1 - s0)
+    runs.setdefault(int(depth), {}).setdefault(target, []).append(dict(
+        rate=requests / seconds, user=user, system=system, cpu=user + system,
+        busy=100 * (user + system) * requests / 1e6 / seconds, p50=p50, p99=p99))
+
+def mid(depth, target, figure):
+    return median(run[figure] for run in runs[depth][target])
+
+def ratio(depth, target, base, figure="rate"):
+    pairs = zip(runs[depth][target], runs[depth][base])
+    return median(a[figure] / b[figure] if b[figure] else float("nan") for a, b in pairs)
+
+base = "ceiling" if "ceiling" in targets else targets[0]
+names = {"uring": "needletail uring", "epoll": "needletail epoll"}
+for depth in runs:
+    print(f"\nP{depth:<18} req/s  x {base:8} CPU us/req   user  system  x {base:8} busy  p50 us  p99 us")
+    for target in targets:
+        m = lambda figure: mid(depth, target, figure)
+        print(f"{names.get(target, target):17} {m('rate'):8.0f}  {ratio(depth, target, base):10.2f}"
+              f"   {m('cpu'):8.2f} {m('user'):6.2f}  {m('system'):6.2f}"
+              f"  {ratio(depth, target, base, 'cpu'):10.2f}"
+              f" {m('busy'):4.0f}%  {m('p50'):6.0f}  {m('p99'):6.0f}")
+print("\nbusy: the server's share of its CPU; below 100 % the generator or the machine was the limit."
+      "\nWith pipelining wrk's latency is that of a whole batch.\n")
+
+bars = [
+    ("uring against the ceiling, P1", 1, "uring", "ceiling", 0.95),
+    ("uring against the ceiling, P16", 16, "uring", "ceiling", 0.85),
+    ("epoll against uring, P1", 1, "epoll", "uring", 0.80),
+    ("uring against nginx, P1", 1, "uring", "nginx", 1.05),
+]
+failed = False
+for name, depth, target, other, bar in bars:
+    if depth not in runs or target not in targets or other not in targets:
+        print(f"SKIP  {name}: not run")
+        continue
+    got = ratio(depth, target, other)
+    failed |= got < bar
+    print(f"{'PASS' if got >= bar else 'FAIL'}  {name}: {got:.2f}, at least {bar:.2f}")
+sys.exit(1 if failed else 0)
+PYTHON
