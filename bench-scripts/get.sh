@@ -226,19 +226,28 @@ LUA
 # User and system ticks of the whole process.
 ticks() { sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 12,13; }
 
-# run TARGET DEPTH SECONDS: leaves wrk's words in $temp/wrk and the ticks it cost in $spent.
+# Ticks of the whole machine that were neither idle nor this script's children's.
+ticks_of_others() {
+    local all ours
+    all=$(awk '$1 == "cpu" { print $2 + $3 + $4 + $7 + $8 + $9 }' /proc/stat)
+    ours=$(sed 's/.*) //' "/proc/$$/stat" | awk '{ print $12 + $13 + $14 + $15 }')
+    echo $((all - ours))
+}
+
+# run TARGET DEPTH SECONDS: leaves wrk's words in $temp/wrk and the ticks it cost in $spent: the
+# server's before and after, and those of the whole machine that were not wrk's, likewise.
 run() {
     local target=$1 depth=$2 seconds=$3 before after
     local url="http://127.0.0.1:${port[$target]}$PATH_"
     local wrk=(taskset -c "$CLIENT_CPUS" "${realtime[@]}"
         wrk -t1 -c"$CONNECTIONS" -d"${seconds}s" --latency)
-    before=$(ticks "${pid[$target]}")
+    before="$(ticks "${pid[$target]}") $(ticks_of_others)"
     if ((depth == 1)); then
         "${wrk[@]}" "$url" >"$temp/wrk"
     else
         "${wrk[@]}" -s "$temp/pipeline.lua" "$url" -- "$depth" >"$temp/wrk"
     fi
-    after=$(ticks "${pid[$target]}")
+    after="$(ticks "${pid[$target]}") $(ticks_of_others)"
     spent="$before $after"
     if grep -E 'Socket errors|Non-2xx' "$temp/wrk" >&2; then
         echo "get.sh: $target at depth $depth gave errors; its figures mean nothing" >&2
@@ -272,12 +281,13 @@ import sys
 from statistics import median
 
 path, ticks_per_second, targets = sys.argv[1], int(sys.argv[2]), sys.argv[3].split()
-runs = {}
+runs, strangers = {}, []
 for line in open(path):
     depth, round_, target, *rest = line.split()
-    requests, seconds, p50, p99, u0, s0, u1, s1 = map(float, rest)
+    requests, seconds, p50, p99, u0, s0, all0, u1, s1, all1 = map(float, rest)
     us = lambda ticks: ticks / ticks_per_second * 1e6 / requests
     user, system = us(u1 - u0), us(s1 - s0)
+    strangers.append(100 * (all1 - all0 - (u1 - u0) - (s1 - s0)) / ticks_per_second / seconds)
     runs.setdefault(int(depth), {}).setdefault(target, []).append(dict(
         rate=requests / seconds, user=user, system=system, cpu=user + system,
         busy=100 * (user + system) * requests / 1e6 / seconds, p50=p50, p99=p99))
@@ -304,6 +314,11 @@ for depth in runs:
               f" {m('busy'):4.0f}%  {latency}")
 print("\nbusy: the server's share of its CPU; below 100 % the generator or the machine was the limit."
       "\nNo latency with pipelining: wrk's percentiles are wrong there.\n")
+
+# Half a run of one target against a neighbour's compiler decides more than any server does.
+if max(strangers) > 10:
+    print(f"note: other processes took up to {max(strangers):.0f} % of a CPU during a run"
+          f" (median {median(strangers):.0f} %): these figures are not to be trusted\n")
 
 bars = [
     ("uring against the ceiling, P1", 1, "uring", "ceiling", 0.95),
