@@ -37,7 +37,9 @@ import Glibc
 
     static func make(limits: DriverLimits, waker: Waker) throws(SystemError) -> EpollDriver {
         let epollFD = epoll_create1(Int32(EPOLL_CLOEXEC))
-        guard epollFD >= 0 else { throw SystemError("epoll_create1", errno, hint: "raise ulimit -n") }
+        guard epollFD >= 0 else {
+            throw SystemError("epoll_create1", errno, hint: "raise ulimit -n")
+        }
         return try EpollDriver(epollFD: epollFD, waker: waker, limits: limits)
     }
 
@@ -97,7 +99,8 @@ import Glibc
         unsafe invariant(!endpoint.pointee.flags.contains(.open), "slot \(index) is opened twice")
         unsafe endpoint.pointee.fd = fd
         unsafe endpoint.pointee.generation &+= 1
-        unsafe endpoint.pointee.flags = unsafe endpoint.pointee.flags.intersection(.listed).union(.open)
+        unsafe endpoint.pointee.flags = unsafe endpoint.pointee.flags.intersection(.listed).union(
+            .open)
         let interest = Self.readable | Self.writable | Self.hangUp | nt_epoll_edge
         watch(fd, interest, mark: mark(of: index))
     }
@@ -200,7 +203,9 @@ import Glibc
             unsafe endpoint.pointee.flags.insert(.receiving)
             if unsafe endpoint.pointee.flags.contains(.wantsReceive) { list(index) }
         }
-        if happened & (Self.writable | Self.hangUp) != 0, unsafe endpoint.pointee.flags.contains(.sending) {
+        if happened & (Self.writable | Self.hangUp) != 0,
+            unsafe endpoint.pointee.flags.contains(.sending)
+        {
             switch sendOn(index) {
             case .done: batch.append(Completion(.sent, index: index))
             case .blocked: break
@@ -263,7 +268,8 @@ import Glibc
                 endpoint.pointee.fd, endpoint.pointee.sendBase, endpoint.pointee.sendCount,
                 Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
             if count >= 0 {
-                unsafe endpoint.pointee.sendBase = unsafe endpoint.pointee.sendBase.unsafelyUnwrapped + count
+                unsafe endpoint.pointee.sendBase =
+                    unsafe endpoint.pointee.sendBase.unsafelyUnwrapped + count
                 unsafe endpoint.pointee.sendCount -= count
                 continue
             }
@@ -303,7 +309,8 @@ import Glibc
     // MARK: Parts
 
     private func mark(of index: UInt32) -> UInt64 {
-        unsafe UInt64(endpoints[Int(index)].generation & Operation.generationMask) << 32 | UInt64(index)
+        unsafe UInt64(endpoints[Int(index)].generation & Operation.generationMask) << 32
+            | UInt64(index)
     }
 
     private func watch(_ fd: Int32, _ interest: UInt32, mark: UInt64) {

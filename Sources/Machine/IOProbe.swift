@@ -61,7 +61,7 @@ public enum IOProbe {
     ) throws(SystemError) {
         /// A sandbox that swallows operations must not hang the start.
         let waitMs: UInt64 = 500
-        for unsafe completion in unsafe driver.wait(timeoutMs: waitMs) {
+        for unsafecompletion in unsafe driver.wait(timeoutMs: waitMs) {
             if completion.kind == kind { return }
             if completion.result < 0 {
                 throw SystemError(

@@ -14,7 +14,8 @@ import Glibc
         let memory = unsafe mmap(nil, rounded, PROT_READ | PROT_WRITE, flags, -1, 0)
         guard let memory = unsafe memory, unsafe memory != MAP_FAILED else {
             throw SystemError(
-                "mmap \(rounded) bytes", errno, hint: "lower --max-connections or give the process more memory")
+                "mmap \(rounded) bytes", errno,
+                hint: "lower --max-connections or give the process more memory")
         }
         unsafe base = unsafe memory
         self.byteCount = rounded

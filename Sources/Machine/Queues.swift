@@ -24,7 +24,9 @@
 
     mutating func removeAll() { count = 0 }
 
-    var all: UnsafeBufferPointer<Completion> { unsafe UnsafeBufferPointer(start: base, count: count) }
+    var all: UnsafeBufferPointer<Completion> {
+        unsafe UnsafeBufferPointer(start: base, count: count)
+    }
 
     deinit { unsafe base.deallocate() }
 }

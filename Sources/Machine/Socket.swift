@@ -19,7 +19,8 @@ public struct SocketAddress: Sendable {
                 "resolve \(host)", code, hint: "give an address such as 127.0.0.1 or [::1]")
         }
         defer { unsafe freeaddrinfo(found) }
-        var address = unsafe SocketAddress(storage: sockaddr_storage(), length: first.pointee.ai_addrlen)
+        var address = unsafe SocketAddress(
+            storage: sockaddr_storage(), length: first.pointee.ai_addrlen)
         unsafe withUnsafeMutableBytes(of: &address.storage) { bytes in
             unsafe bytes.copyMemory(
                 from: UnsafeRawBufferPointer(
@@ -42,7 +43,9 @@ public struct SocketAddress: Sendable {
     }
 
     public var port: UInt16 {
-        unsafe withUnsafeBytes(of: storage) { bytes in unsafe UInt16(bytes[2]) << 8 | UInt16(bytes[3]) }
+        unsafe withUnsafeBytes(of: storage) { bytes in
+            unsafe UInt16(bytes[2]) << 8 | UInt16(bytes[3])
+        }
     }
 
     /// `host:port`, an IPv6 host in brackets.
@@ -82,7 +85,8 @@ public struct SocketAddress: Sendable {
         // listeners on one port stay impossible: SO_REUSEPORT is not set.
         unsafe setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
         // Accepted sockets inherit it: replies are gathered here, not by the kernel.
-        unsafe setsockopt(fd, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+        unsafe setsockopt(
+            fd, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
         let bound = unsafe withUnsafePointer(to: wanted.storage) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
                 unsafe bind(fd, address, wanted.length)

@@ -180,7 +180,8 @@ import Glibc
         unsafe invariant(!endpoint.pointee.flags.contains(.open), "slot \(index) is opened twice")
         unsafe endpoint.pointee.fd = fd
         unsafe endpoint.pointee.generation &+= 1
-        unsafe endpoint.pointee.flags = unsafe endpoint.pointee.flags.intersection(.listed).union(.open)
+        unsafe endpoint.pointee.flags = unsafe endpoint.pointee.flags.intersection(.listed).union(
+            .open)
     }
 
     mutating func receive(_ index: UInt32) {
@@ -189,7 +190,9 @@ import Glibc
         else { return }
         unsafe endpoint.pointee.flags.insert(.wantsReceive)
         // One that is still being cancelled is armed again when its last completion is here.
-        if unsafe !endpoint.pointee.flags.contains(.receiving), unsafe !endpoint.pointee.flags.contains(.listed) {
+        if unsafe !endpoint.pointee.flags.contains(.receiving),
+            unsafe !endpoint.pointee.flags.contains(.listed)
+        {
             arm(index)
         }
     }
@@ -199,7 +202,8 @@ import Glibc
         guard unsafe endpoint.pointee.flags.contains(.wantsReceive) else { return }
         unsafe endpoint.pointee.flags.remove(.wantsReceive)
         guard unsafe endpoint.pointee.flags.contains(.receiving) else { return }
-        let target = unsafe Operation(.receive, index: index, generation: endpoint.pointee.generation)
+        let target = unsafe Operation(
+            .receive, index: index, generation: endpoint.pointee.generation)
         let sqe = unsafe nextSubmission()
         unsafe io_uring_prep_cancel64(sqe, target.rawValue, 0)
         unsafe sqe.pointee.user_data = Operation(.none, index: index, generation: 0).rawValue
@@ -232,7 +236,8 @@ import Glibc
             unsafe io_uring_prep_cancel_fd(
                 sqe, endpoint.pointee.fd, UInt32(IORING_ASYNC_CANCEL_ALL))
             unsafe sqe.pointee.user_data =
-                unsafe Operation(.cancel, index: index, generation: endpoint.pointee.generation).rawValue
+                unsafe Operation(.cancel, index: index, generation: endpoint.pointee.generation)
+                .rawValue
         }
         closeIfReaped(index)
     }
@@ -357,7 +362,8 @@ import Glibc
             unsafe endpoint.pointee.flags.remove(.sending)
             batch.append(Completion(.sent, index: index, result: result))
         } else if unsafe Int(result) < endpoint.pointee.sendCount {
-            unsafe endpoint.pointee.sendBase = unsafe endpoint.pointee.sendBase.unsafelyUnwrapped + Int(result)
+            unsafe endpoint.pointee.sendBase =
+                unsafe endpoint.pointee.sendBase.unsafelyUnwrapped + Int(result)
             unsafe endpoint.pointee.sendCount -= Int(result)
             submitSend(index)
         } else {
@@ -411,7 +417,8 @@ import Glibc
         unsafe sqe.pointee.flags |= UInt8(nt_sqe_buffer_select)
         unsafe sqe.pointee.buf_group = Self.bufferGroup
         unsafe sqe.pointee.user_data =
-            unsafe Operation(.receive, index: index, generation: endpoint.pointee.generation).rawValue
+            unsafe Operation(.receive, index: index, generation: endpoint.pointee.generation)
+            .rawValue
         unsafe endpoint.pointee.flags.insert(.receiving)
     }
 

@@ -6,8 +6,8 @@ import Options
 let words = CommandLine.arguments.dropFirst()
 do throws(OptionsError) {
     let invocation = try Invocation.read(Array(words)) { name in
-        guard let value = getenv(name) else { return nil }
-        return String(cString: value)
+        guard let value = unsafe getenv(name) else { return nil }
+        return unsafe String(cString: value)
     }
     switch invocation {
     case .print(let text):
@@ -17,6 +17,6 @@ do throws(OptionsError) {
     }
 } catch {
     let line = Array("\(error)\n".utf8)
-    _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+    _ = unsafe line.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
     exit(OptionsError.exitCode)
 }

@@ -17,7 +17,9 @@ extension Shard {
         if request.head.method == .other {
             return replyError(index, request, .notImplemented, "The method is not known here")
         }
-        if request.head.target == .asterisk { return replyOptions(index, request, allow: anyMethod) }
+        if request.head.target == .asterisk {
+            return replyOptions(index, request, allow: anyMethod)
+        }
         switch find(request.path) {
         case .health:
             guard isRead(index, request) else { return }
@@ -41,7 +43,8 @@ extension Shard {
         guard settings.testRoutes else { return false }
         let path = unsafe UnsafeRawBufferPointer(
             rebasing: bytes[Int(head.path.start)..<Int(head.path.end)])
-        return unsafe (head.method == .post || head.method == .put) && path.bytes.equals("/_test/echo")
+        return unsafe (head.method == .post || head.method == .put)
+            && path.bytes.equals("/_test/echo")
     }
 
     private func find(_ path: RawSpan) -> Route {

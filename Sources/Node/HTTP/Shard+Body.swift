@@ -17,7 +17,8 @@ extension Shard {
     ) {
         let connection = unsafe connections + Int(index)
         let headCount = Int(head.headByteCount)
-        let takesBody = unsafe !connection.pointee.flags.contains(.refused) && takesBody(head, bytes)
+        let takesBody =
+            unsafe !connection.pointee.flags.contains(.refused) && takesBody(head, bytes)
         if head.expectsContinue {
             // Whether a refused body comes is the peer's choice, so nobody could tell it from the
             // next request: the answer is final and ends the connection.
@@ -94,7 +95,9 @@ extension Shard {
         let request = unsafe connections[Int(index)].arriving.unsafelyUnwrapped
         if unsafe request.pointee.discards || count == 0 { return true }
         let needed = unsafe request.pointee.bodyCount + count
-        if unsafe needed > request.pointee.bodyCapacity, !growBody(index, to: needed) { return false }
+        if unsafe needed > request.pointee.bodyCapacity, !growBody(index, to: needed) {
+            return false
+        }
         unsafe (request.pointee.body.unsafelyUnwrapped + request.pointee.bodyCount)
             .update(from: bytes, count: count)
         unsafe request.pointee.bodyCount = needed
@@ -109,7 +112,8 @@ extension Shard {
             // The parser has held the length against the bound, so it fits an Int.
             capacity = min(capacity, max(Int(length), needed))
         }
-        let total = unsafe state.pointee.bodyBytes.add(capacity - before, ordering: .relaxed).newValue
+        let total = unsafe state.pointee.bodyBytes.add(capacity - before, ordering: .relaxed)
+            .newValue
         if total > settings.bodyBudgetBytes {
             unsafe state.pointee.bodyBytes.subtract(capacity - before, ordering: .relaxed)
             refuse(

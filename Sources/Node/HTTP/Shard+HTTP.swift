@@ -57,7 +57,8 @@ extension Shard {
                 unsafe answer(index, Request(head: head, bytes: raw, body: nothing))
                 return headCount
             case .length(let length) where length <= UInt64(count - headCount):
-                let body = unsafe UnsafeRawBufferPointer(rebasing: raw[headCount..<headCount + Int(length)])
+                let body = unsafe UnsafeRawBufferPointer(
+                    rebasing: raw[headCount..<headCount + Int(length)])
                 unsafe answer(index, Request(head: head, bytes: raw, body: body))
                 return headCount + Int(length)
             case .length, .chunked:
@@ -67,7 +68,9 @@ extension Shard {
         }
     }
 
-    private var nothing: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
+    private var nothing: UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+    }
 
     /// Answers one complete request.
     mutating func answer(_ index: UInt32, _ request: borrowing Request) {

@@ -23,11 +23,14 @@ extension Shard {
     }
 
     private mutating func post(_ fd: Int32, to target: Int) -> Bool {
-        let writer = unsafe state.pointee.mailboxes[number * state.pointee.shardCount + target].writer
+        let writer = unsafe state.pointee.mailboxes[number * state.pointee.shardCount + target]
+            .writer
         guard let place = unsafe writer.reserve(MemoryLayout<Int32>.size) else { return false }
         unsafe place.storeBytes(of: fd, as: Int32.self)
         writer.publish()
-        if unsafe state.pointee.wakeFlags[target].claimWake() { unsafe state.pointee.wakers[target].wake() }
+        if unsafe state.pointee.wakeFlags[target].claimWake() {
+            unsafe state.pointee.wakers[target].wake()
+        }
         return true
     }
 

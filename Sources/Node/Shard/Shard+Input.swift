@@ -32,9 +32,11 @@ extension Shard {
     mutating func advance(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
         if unsafe connection.pointee.input.count > 0, mayServe(index) {
-            let start = unsafe connection.pointee.input.base.unsafelyUnwrapped
+            let start =
+                unsafe connection.pointee.input.base.unsafelyUnwrapped
                 + Int(connection.pointee.input.start)
-            let used = unsafe serve(index, UnsafePointer(start), count: connection.pointee.input.count)
+            let used = unsafe serve(
+                index, UnsafePointer(start), count: connection.pointee.input.count)
             unsafe connection.pointee.input.start &+= UInt32(truncatingIfNeeded: used)
             if unsafe connection.pointee.input.count == 0 { releaseInput(index) }
         }

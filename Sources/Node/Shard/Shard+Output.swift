@@ -13,7 +13,8 @@ extension Shard {
         let connection = unsafe connections + Int(index)
         let last = unsafe connection.pointee.lastBlock
         if last != Connection.noBlock,
-            unsafe BlockPool.blockBytes - Int(pool.links[Int(last)].end) >= ShardSettings.replyRoomBytes
+            unsafe BlockPool.blockBytes - Int(pool.links[Int(last)].end)
+                >= ShardSettings.replyRoomBytes
         {
             return true
         }
@@ -25,14 +26,14 @@ extension Shard {
         guard let block = unsafe pool.take(isFirst: connection.pointee.blockCount == 0) else {
             return false
         }
-        pool.links[Int(block)] = BlockPool.Link(next: Connection.noBlock, start: 0, end: 0)
-        if connection.pointee.lastBlock == Connection.noBlock {
-            connection.pointee.firstBlock = block
+        unsafe pool.links[Int(block)] = BlockPool.Link(next: Connection.noBlock, start: 0, end: 0)
+        if unsafe connection.pointee.lastBlock == Connection.noBlock {
+            unsafe connection.pointee.firstBlock = block
         } else {
-            pool.links[Int(connection.pointee.lastBlock)].next = block
+            unsafe pool.links[Int(connection.pointee.lastBlock)].next = block
         }
-        connection.pointee.lastBlock = block
-        connection.pointee.blockCount &+= 1
+        unsafe connection.pointee.lastBlock = block
+        unsafe connection.pointee.blockCount &+= 1
         return true
     }
 

@@ -55,7 +55,7 @@ import Wire
         let freePages = try Pages(byteCount: slotCount * 4)
         let runnable = try SlotList(capacity: slotCount)
         let dirty = try SlotList(capacity: slotCount)
-        return Shard(
+        return unsafe Shard(
             number: number, settings: settings, state: state, driver: driver,
             slotCount: slotCount, healthBody: healthBody, log: log, pool: pool, timers: timers,
             connectionPages: connectionPages, freePages: freePages, runnable: runnable,
@@ -78,9 +78,9 @@ import Wire
         self.log = log
         self.pool = pool
         self.timers = timers
-        connections = connectionPages.bound(to: Connection.self)
+        unsafe connections = unsafe connectionPages.bound(to: Connection.self)
         self.connectionPages = connectionPages
-        freeSlots = freePages.bound(to: UInt32.self)
+        unsafe freeSlots = unsafe freePages.bound(to: UInt32.self)
         self.freePages = freePages
         self.runnable = runnable
         self.dirty = dirty
@@ -102,7 +102,7 @@ import Wire
             let batch = unsafe driver.wait(timeoutMs: sleep())
             unsafe state.pointee.wakeFlags[number].wakeUp()
             beginTurn()
-            for unsafe completion in unsafe batch { act(on: completion) }
+            for unsafecompletion in unsafe batch { act(on: completion) }
             readMailboxes()
             resumeRunnable()
             expireTimers()
@@ -119,7 +119,9 @@ import Wire
         guard unsafe state.pointee.shardCount > 1 else { return timeout }
         unsafe state.pointee.wakeFlags[number].fallAsleep()
         for from in unsafe 0..<state.pointee.shardCount where from != number {
-            if unsafe !state.pointee.mailboxes[from * state.pointee.shardCount + number].reader.isEmpty {
+            if unsafe !state.pointee.mailboxes[from * state.pointee.shardCount + number].reader
+                .isEmpty
+            {
                 return 0
             }
         }

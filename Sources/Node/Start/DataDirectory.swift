@@ -12,7 +12,7 @@ import Machine
     static func open(_ path: String, nodeID wanted: String?) throws(SystemError) -> DataDirectory {
         try makeDirectories(path)
         let lockPath = path + "/lock"
-        let lockFD = Glibc.open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let lockFD = unsafe Glibc.open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lockFD >= 0 else {
             throw SystemError(
                 "open \(lockPath)", errno,
@@ -27,7 +27,8 @@ import Machine
             )
         }
         do throws(SystemError) {
-            let id = try wanted ?? keptID(path + "/node-id")
+            let id: String
+            if let wanted { id = wanted } else { id = try keptID(path + "/node-id") }
             return DataDirectory(path: path, nodeID: id, lockFD: lockFD)
         } catch {
             close(lockFD)
@@ -44,10 +45,10 @@ import Machine
     deinit { close(lockFD) }
 
     private static func makeDirectories(_ path: String) throws(SystemError) {
-        if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
+        if unsafe mkdir(path, 0o700) == 0 || errno == EEXIST { return }
         if errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
             try makeDirectories(String(path[..<slash]))
-            if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
+            if unsafe mkdir(path, 0o700) == 0 || errno == EEXIST { return }
         }
         throw SystemError(
             "make directory \(path)", errno,
@@ -56,27 +57,23 @@ import Machine
 
     /// The id made at the first start, so that a node is the same one after a restart.
     private static func keptID(_ path: String) throws(SystemError) -> String {
-        let idBytes = 8
-        let fd = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let idDigits = 16
+        let fd = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard fd >= 0 else {
             throw SystemError("open \(path)", errno, hint: "give the file back to this user")
         }
         defer { close(fd) }
         var buffer = [UInt8](repeating: 0, count: 256)
-        let count = buffer.withUnsafeMutableBytes { read(fd, $0.baseAddress, $0.count) }
+        let count = unsafe buffer.withUnsafeMutableBytes {
+            unsafe read(fd, $0.baseAddress, $0.count)
+        }
         let kept = buffer.prefix(max(0, count)).prefix { $0 > 0x20 && $0 < 0x7f }
         if !kept.isEmpty { return String(decoding: kept, as: UTF8.self) }
 
-        var random = [UInt8](repeating: 0, count: idBytes)
-        let filled = random.withUnsafeMutableBytes { getrandom($0.baseAddress, $0.count, 0) }
-        invariant(filled == idBytes, "getrandom gave \(filled) bytes")
-        var id = ""
-        for byte in random {
-            id += String(byte >> 4, radix: 16)
-            id += String(byte & 15, radix: 16)
-        }
+        let digits = String(UInt64.random(in: .min ... .max), radix: 16)
+        let id = String(repeating: "0", count: idDigits - digits.utf8.count) + digits
         let line = Array((id + "\n").utf8)
-        let written = line.withUnsafeBytes { pwrite(fd, $0.baseAddress, $0.count, 0) }
+        let written = unsafe line.withUnsafeBytes { unsafe pwrite(fd, $0.baseAddress, $0.count, 0) }
         guard written == line.count else {
             throw SystemError("write \(path)", errno, hint: "free space on the disk")
         }

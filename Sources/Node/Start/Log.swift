@@ -24,7 +24,7 @@ struct Log: Sendable {
             time: Self.time(wallMs: Clock.wallMs()))
         var bytes = Array(line.utf8)
         bytes.append(0x0a)
-        _ = bytes.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+        _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
     }
 
     static func line(
@@ -68,16 +68,19 @@ struct Log: Sendable {
     /// ISO 8601 in UTC with milliseconds.
     private static func time(wallMs: UInt64) -> String {
         var seconds = time_t(wallMs / 1000)
-        var parts = tm()
-        gmtime_r(&seconds, &parts)
+        var parts = unsafe tm()
+        unsafe gmtime_r(&seconds, &parts)
         func padded(_ number: Int32, _ width: Int) -> String {
             let digits = String(number)
             return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
         }
-        let date = "\(padded(parts.tm_year + 1900, 4))-\(padded(parts.tm_mon + 1, 2))-"
-            + padded(parts.tm_mday, 2)
-        let clock = "\(padded(parts.tm_hour, 2)):\(padded(parts.tm_min, 2)):"
-            + "\(padded(parts.tm_sec, 2)).\(padded(Int32(wallMs % 1000), 3))"
-        return "\(date)T\(clock)Z"
+        let year = unsafe padded(parts.tm_year + 1900, 4)
+        let month = unsafe padded(parts.tm_mon + 1, 2)
+        let day = unsafe padded(parts.tm_mday, 2)
+        let hour = unsafe padded(parts.tm_hour, 2)
+        let minute = unsafe padded(parts.tm_min, 2)
+        let second = unsafe padded(parts.tm_sec, 2)
+        let milliseconds = padded(Int32(wallMs % 1000), 3)
+        return "\(year)-\(month)-\(day)T\(hour):\(minute):\(second).\(milliseconds)Z"
     }
 }

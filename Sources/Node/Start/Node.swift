@@ -20,7 +20,7 @@ public enum Node {
     /// One line on stderr for whoever started the node by hand.
     private static func complain(_ text: String) {
         let line = Array("needletail: \(text)\n".utf8)
-        _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+        _ = unsafe line.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
     }
 
     private static func serve(_ configuration: Configuration) throws(SystemError) -> Int32 {
@@ -39,8 +39,8 @@ public enum Node {
             configuration.connectionsMax ?? descriptors.connectionsMax,
             descriptors.connectionsMax)
         let settings = shardSettings(configuration, connectionsMax: connectionsMax)
-        let state = try NodeState.make(shardCount: shardCount)
-        let health = healthBody(nodeID: directory.nodeID)
+        let state = unsafe try NodeState.make(shardCount: shardCount)
+        let health = unsafe healthBody(nodeID: directory.nodeID)
 
         log.info(
             "starting", ("version", OptionsText.number), ("node", directory.nodeID),
@@ -53,7 +53,7 @@ public enum Node {
         let bound = listener.address.text
         let listenerFD = listener.release()
         for number in 0..<shardCount {
-            let start = ShardStart(
+            let start = unsafe ShardStart(
                 number: number, settings: settings, state: state, choice: choice,
                 slotCount: connectionsMax + ShardSettings.refusalsMax, healthBody: health,
                 listenerFD: number == 0 ? listenerFD : -1, log: log)
@@ -65,7 +65,7 @@ public enum Node {
 
         let signal = signals.wait()
         log.info("draining", ("signal", signal == SIGINT ? "SIGINT" : "SIGTERM"), ("addr", bound))
-        drain(state, report, signals, timeoutMs: UInt64(configuration.drainTimeoutMs), log)
+        unsafe drain(state, report, signals, timeoutMs: UInt64(configuration.drainTimeoutMs), log)
         log.info("stopped", ("addr", bound))
         return 0
     }
@@ -75,13 +75,13 @@ public enum Node {
         _ state: UnsafeMutablePointer<NodeState>, _ report: ShardReport, _ signals: Signals,
         timeoutMs: UInt64, _ log: Log
     ) {
-        state.pointee.enter(.draining)
+        unsafe state.pointee.enter(.draining)
         let end = Clock.monotonicMs() + timeoutMs
         while !report.allEnded {
             let now = Clock.monotonicMs()
             let signal = signals.wait(timeoutMs: now < end ? min(end - now, pollMs) : 0)
             if now < end, signal == nil { continue }
-            let left = state.pointee.connections.load(ordering: .relaxed)
+            let left = unsafe state.pointee.connections.load(ordering: .relaxed)
             log.warn("drain cut short", ("connections", "\(left)"))
             break
         }
@@ -92,14 +92,21 @@ public enum Node {
 
     // MARK: What the machine carries
 
-    private static func chooseIO(_ configuration: Configuration) throws(SystemError) -> IOProbe.Choice {
-        let allowed = IOFeatures.all.subtracting(
-            IOFeatures(rawValue: UInt32(truncatingIfNeeded: configuration.ioMask.rawValue)))
+    private static func chooseIO(_ configuration: Configuration) throws(SystemError)
+        -> IOProbe.Choice
+    {
+        let masked = configuration.ioMask.map(\.rawValue)
+        var allowed = IOFeatures.all
+        for known in IOFeatures.names where masked.contains(known.name) {
+            allowed.remove(known.feature)
+        }
         switch configuration.io {
         case .epoll: return .epoll(why: "--io epoll")
         case .auto: return IOProbe.choose(allowed: allowed)
         case .uring:
-            if case .uring(let features) = IOProbe.choose(allowed: allowed) { return .uring(features) }
+            if case .uring(let features) = IOProbe.choose(allowed: allowed) {
+                return .uring(features)
+            }
             try IOProbe.attempt(allowed)
             return .uring(allowed)
         }
@@ -152,7 +159,7 @@ public enum Node {
     private static func healthBody(nodeID: String) -> UnsafeRawBufferPointer {
         let text = Array("{\"status\":\"healthy\",\"node_id\":\"\(nodeID)\"}".utf8)
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: text.count, alignment: 8)
-        bytes.copyBytes(from: text)
+        unsafe bytes.copyBytes(from: text)
         return UnsafeRawBufferPointer(bytes)
     }
 }

@@ -18,7 +18,7 @@ import Synchronization
     func run(_ report: ShardReport) {
         do throws(SystemError) {
             let limits = DriverLimits(socketsMax: slotCount)
-            let waker = state.pointee.wakers[number]
+            let waker = unsafe state.pointee.wakers[number]
             let driver =
                 switch choice {
                 case .uring(let features):
@@ -26,7 +26,7 @@ import Synchronization
                 case .epoll: try Driver.epoll(limits: limits, waker: waker)
                 }
             defer { driver.destroy() }
-            var shard = try Shard.make(
+            var shard = unsafe try Shard.make(
                 number: number, settings: settings, state: state, driver: driver,
                 slotCount: slotCount, healthBody: healthBody, log: log)
             report.isReady()

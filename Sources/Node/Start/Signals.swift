@@ -6,7 +6,7 @@ struct Signals {
     /// Call before any thread starts: threads inherit the mask.
     static func block() -> Signals {
         var set = ending
-        pthread_sigmask(SIG_BLOCK, &set, nil)
+        unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
         // A peer that went away is an error of its send, not an end of the process; a closed
         // terminal is none either.
         signal(SIGPIPE, SIG_IGN)
@@ -17,7 +17,7 @@ struct Signals {
     func wait() -> Int32 {
         var set = Self.ending
         var signal: Int32 = 0
-        while sigwait(&set, &signal) != 0 {}
+        while unsafe sigwait(&set, &signal) != 0 {}
         return signal
     }
 
@@ -26,15 +26,15 @@ struct Signals {
         var set = Self.ending
         var time = timespec(
             tv_sec: Int(timeoutMs / 1000), tv_nsec: Int(timeoutMs % 1000) * 1_000_000)
-        let signal = sigtimedwait(&set, nil, &time)
+        let signal = unsafe sigtimedwait(&set, nil, &time)
         return signal > 0 ? signal : nil
     }
 
     private static var ending: sigset_t {
         var set = sigset_t()
-        sigemptyset(&set)
-        sigaddset(&set, SIGTERM)
-        sigaddset(&set, SIGINT)
+        unsafe sigemptyset(&set)
+        unsafe sigaddset(&set, SIGTERM)
+        unsafe sigaddset(&set, SIGINT)
         return set
     }
 }
@@ -50,10 +50,12 @@ struct Descriptors {
     static func raise() -> Descriptors {
         var limit = rlimit()
         let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
-        guard getrlimit(resource, &limit) == 0 else { return Descriptors(connectionsMax: 512) }
+        guard unsafe getrlimit(resource, &limit) == 0 else {
+            return Descriptors(connectionsMax: 512)
+        }
         limit.rlim_cur = limit.rlim_max
-        _ = setrlimit(resource, &limit)
-        getrlimit(resource, &limit)
+        _ = unsafe setrlimit(resource, &limit)
+        unsafe getrlimit(resource, &limit)
         // "Unlimited" still is bounded by what a slab index should be sized for.
         let count = Int(clamping: min(limit.rlim_cur, 1 << 20))
         return Descriptors(connectionsMax: max(count - reserve - ShardSettings.refusalsMax, 16))
