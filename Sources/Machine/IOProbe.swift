@@ -61,7 +61,9 @@ public enum IOProbe {
     ) throws(SystemError) {
         /// A sandbox that swallows operations must not hang the start.
         let waitMs: UInt64 = 500
-        for unsafecompletion in unsafe driver.wait(timeoutMs: waitMs) {
+        let batch = unsafe driver.wait(timeoutMs: waitMs)
+        for place in 0..<batch.count {
+            let completion = unsafe batch[place]
             if completion.kind == kind { return }
             if completion.result < 0 {
                 throw SystemError(

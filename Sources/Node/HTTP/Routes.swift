@@ -23,7 +23,7 @@ extension Shard {
         switch find(request.path) {
         case .health:
             guard isRead(index, request) else { return }
-            unsafe reply(index, request, .ok, contentType: "application/json", healthBody)
+            unsafe replyJSON(index, request, healthBody)
         case .ready:
             guard isRead(index, request) else { return }
             if acceptsNoMoreRequests {
@@ -32,7 +32,7 @@ extension Shard {
             let body: StaticString = "{\"status\":\"ready\"}"
             let bytes = unsafe UnsafeRawBufferPointer(
                 start: body.utf8Start, count: body.utf8CodeUnitCount)
-            unsafe reply(index, request, .ok, contentType: "application/json", bytes)
+            unsafe replyJSON(index, request, bytes)
         case .test: routeTest(index, request)
         case .unknown: replyError(index, request, .notFound, "There is nothing here")
         }

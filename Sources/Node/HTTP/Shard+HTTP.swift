@@ -90,6 +90,20 @@ extension Shard {
 
     // MARK: Replies
 
+    /// A whole JSON reply of status 200 whose body fits the room every reply has.
+    mutating func replyJSON(
+        _ index: UInt32, _ request: borrowing Request, _ body: UnsafeRawBufferPointer
+    ) {
+        let staysOpen = unsafe !connections[Int(index)].flags.contains(.closeAfterReply)
+        guard staysOpen, request.head.minorVersion == 1 else {
+            return unsafe reply(index, request, .ok, contentType: "application/json", body)
+        }
+        var writer = writer(index)
+        okHead.write(contentLength: body.count, into: &writer)
+        if request.head.method != .head { unsafe writer.write(body) }
+        commit(index, writer)
+    }
+
     /// A whole reply with a body that fits the room every reply has.
     mutating func reply(
         _ index: UInt32, _ request: borrowing Request, _ status: HTTPStatus,
