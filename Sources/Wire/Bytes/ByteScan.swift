@@ -42,13 +42,27 @@ extension RawSpan {
     }
 }
 
-extension SIMDMask<SIMD16<Int8>> {
-    /// The first lane that is set, or 16.
+/// Sixteen bytes at once, compared by arithmetic.
+///
+/// The answers are in the top bit of each lane. Swift 6.3 compiles `.<` and `.==` on lanes to a
+/// loop over them (60 times the instructions), while sums and bit operations are one instruction:
+/// so `x >= n` for seven bits is the top bit of `x + (128 - n)`, and the eighth bit is added by
+/// whoever asks. Nothing carries from one lane to the next, so every answer is exact.
+extension SIMD16<UInt8> {
+    /// The lower seven bits are not less than `bound`.
+    @inline(__always)
+    func sevenBitsReach(_ bound: UInt8) -> SIMD16<UInt8> { (self & 0x7F) &+ (128 &- bound) }
+
+    /// The lower seven bits differ from those of `byte`.
+    @inline(__always)
+    func sevenBitsDiffer(from byte: UInt8) -> SIMD16<UInt8> { (self ^ byte).sevenBitsReach(1) }
+
+    /// The first lane whose top bit is set, or 16.
     ///
     /// SSE2's movmskb is out of Swift's reach; two words and a count of trailing zeros are close.
     @inline(__always)
-    var first: Int {
-        let words = unsafe unsafeBitCast(self, to: SIMD2<UInt64>.self)
+    var firstMarked: Int {
+        let words = unsafe unsafeBitCast(self & 0x80, to: SIMD2<UInt64>.self)
         if words[0] != 0 { return words[0].trailingZeroBitCount &>> 3 }
         if words[1] != 0 { return 8 &+ words[1].trailingZeroBitCount &>> 3 }
         return 16
@@ -97,11 +111,11 @@ enum ByteScan {
     static func tokenEnd(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {
         var index = start
         while index &+ 16 <= end {
-            let folded = bytes.lanes(index) | 0x20
-            let letter = (folded &- 0x61) .< 26
+            let lanes = bytes.lanes(index)
+            let folded = lanes | 0x20
+            let letter = folded.sevenBitsReach(0x61) & ~folded.sevenBitsReach(0x7B)
             // Folding makes CR look like a dash, so the dash is compared unfolded.
-            let dash = bytes.lanes(index) .== 0x2D
-            let other = (.!(letter .| dash)).first
+            let other = ((~letter & lanes.sevenBitsDiffer(from: 0x2D)) | lanes).firstMarked
             index &+= other
             if other < 16 {
                 if !ASCIISet.token.contains(bytes.byte(index)) { return index }
@@ -118,7 +132,8 @@ enum ByteScan {
         var index = start
         while index &+ 16 <= end {
             let lanes = bytes.lanes(index)
-            let control = ((lanes .< 0x20) .| (lanes .== 0x7F)).first
+            let spoilt = ~lanes.sevenBitsReach(0x20) | lanes.sevenBitsReach(0x7F)
+            let control = (spoilt & ~lanes).firstMarked
             index &+= control
             if control < 16 {
                 if bytes.byte(index) != 0x09 { return index }
@@ -136,9 +151,9 @@ enum ByteScan {
         var index = start
         while index &+ 16 <= end {
             let lanes = bytes.lanes(index)
-            let low = (lanes .< 0x21) .| (lanes .== 0x7F)
-            let marks = (lanes .== 0x23) .| (lanes .== 0x3F)
-            let stop = (low .| marks).first
+            let spoilt = ~lanes.sevenBitsReach(0x21) | lanes.sevenBitsReach(0x7F)
+            let other = lanes.sevenBitsDiffer(from: 0x23) & lanes.sevenBitsDiffer(from: 0x3F)
+            let stop = ((spoilt | ~other) & ~lanes).firstMarked
             index &+= stop
             if stop < 16 { return index }
         }
@@ -156,10 +171,12 @@ enum ByteScan {
         var index = start
         while index &+ 16 <= end {
             let lanes = bytes.lanes(index)
-            let letter = ((lanes | 0x20) &- 0x61) .< 26
-            // 0x2D...0x39 is dash, dot, slash and the digits.
-            let digit = ((lanes &- 0x2D) .< 13) .& (lanes .!= 0x2F)
-            let other = (.!(letter .| digit)).first
+            let folded = lanes | 0x20
+            let letter = folded.sevenBitsReach(0x61) & ~folded.sevenBitsReach(0x7B)
+            // 0x2D up to 0x39 is dash, dot, slash and the digits.
+            let digit = lanes.sevenBitsReach(0x2D) & ~lanes.sevenBitsReach(0x3A)
+            let plain = letter | (digit & lanes.sevenBitsDiffer(from: 0x2F))
+            let other = (~plain | lanes).firstMarked
             index &+= other
             if other < 16 { return index }
         }
@@ -172,7 +189,25 @@ enum ByteScan {
         return index
     }
 
-    /// The first of two bytes.
+    /// The first byte that is no digit.
+    @inline(__always)
+    static func digitsEnd(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {
+        var index = start
+        while index &+ 8 <= end {
+            let word = bytes.word64(index)
+            // Bytes below 0x30 and above 0x39, each by the top bit of a sum that can't carry.
+            let seven = word & 0x7F7F_7F7F_7F7F_7F7F
+            let below = ~(seven &+ 0x5050_5050_5050_5050)
+            let above = seven &+ 0x4646_4646_4646_4646
+            let others = (below | above | word) & 0x8080_8080_8080_8080
+            if others != 0 { return index &+ others.trailingZeroBitCount &>> 3 }
+            index &+= 8
+        }
+        while index < end, isDigit(bytes.byte(index)) { index &+= 1 }
+        return index
+    }
+
+    /// The first of two ASCII bytes.
     @inline(__always)
     static func first(
         of one: UInt8, or other: UInt8, in bytes: RawSpan, from start: Int, to end: Int
@@ -180,7 +215,8 @@ enum ByteScan {
         var index = start
         while index &+ 16 <= end {
             let lanes = bytes.lanes(index)
-            let found = ((lanes .== one) .| (lanes .== other)).first
+            let equal = ~(lanes.sevenBitsDiffer(from: one) & lanes.sevenBitsDiffer(from: other))
+            let found = (equal & ~lanes).firstMarked
             index &+= found
             if found < 16 { return index }
         }

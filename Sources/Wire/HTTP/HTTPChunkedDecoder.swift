@@ -132,14 +132,13 @@ public struct HTTPChunkedDecoder: Sendable, BitwiseCopyable {
     }
 
     private mutating func trailer(_ byte: UInt8, _ limits: HTTPLimits) {
+        trailerBytes += 1
+        guard trailerBytes <= limits.trailerBytesMax else { return fail(.trailersTooLarge) }
         switch phase {
         case .trailerLineFeed, .endLineFeed:
             guard byte == 0x0A else { return fail(.bareCarriageReturn) }
             phase = phase == .endLineFeed ? .ended : .trailerStart
-            return
-        case .trailerStart where byte == 0x0D:
-            phase = .endLineFeed
-            return
+        case .trailerStart where byte == 0x0D: phase = .endLineFeed
         case .trailerStart:
             guard ASCIISet.token.contains(byte) else { return spoiltTrailer(byte) }
             phase = .trailerName
@@ -150,8 +149,6 @@ public struct HTTPChunkedDecoder: Sendable, BitwiseCopyable {
         default:
             guard ByteScan.isFieldValueByte(byte) else { return spoiltTrailer(byte) }
         }
-        trailerBytes += 1
-        if trailerBytes > limits.trailerBytesMax { fail(.trailersTooLarge) }
     }
 
     private mutating func spoiltTrailer(_ byte: UInt8) {

@@ -1,12 +1,18 @@
 /// What the fields that frame a message say together (RFC 9112 6), gathered line by line.
 struct HTTPFieldRules {
     private var length: UInt64 = 0
-    private var lastCodingIsChunked = false
-    private var hasUnknownCoding = false
-    private var asksToClose = false
-    private var asksToStay = false
-    private var asksToUpgrade = false
-    private var expectsContinue = false
+    private var said: Said = []
+
+    private struct Said: OptionSet {
+        var rawValue: UInt8
+
+        static let lastCodingIsChunked = Said(rawValue: 1)
+        static let unknownCoding = Said(rawValue: 2)
+        static let close = Said(rawValue: 4)
+        static let keepAlive = Said(rawValue: 8)
+        static let upgrade = Said(rawValue: 16)
+        static let expectContinue = Said(rawValue: 32)
+    }
 
     @inline(__always)
     init() {}
@@ -40,22 +46,28 @@ struct HTTPFieldRules {
     func conclude(_ limits: HTTPLimits, _ head: inout HTTPRequestHead) -> HTTPRequestParser.Step {
         if !head.has(.host), head.minorVersion > 0 { return .wrong(.hostMissing) }
         if head.target == .absolute { head.present |= HTTPKnownField.host.bit }
+        if head.present & HTTPKnownField.readByParser == HTTPKnownField.host.bit {
+            // Nothing was said about framing or the connection, as most often.
+            head.keepAlive = head.minorVersion > 0
+            return .done
+        }
         if head.has(.transferEncoding) {
             if head.has(.contentLength) { return .wrong(.lengthAndCoding) }
-            if !lastCodingIsChunked { return .wrong(.chunkedNotLast) }
-            if hasUnknownCoding { return .wrong(.unknownTransferCoding) }
+            if !said.contains(.lastCodingIsChunked) { return .wrong(.chunkedNotLast) }
+            if said.contains(.unknownCoding) { return .wrong(.unknownTransferCoding) }
             head.body = .chunked
         } else if head.has(.contentLength) {
             if length > limits.bodyBytesMax { return .wrong(.bodyTooLarge) }
             head.body = .length(length)
         }
         if head.minorVersion == 0 {
-            head.keepAlive = asksToStay && !asksToClose
+            head.keepAlive = said.contains(.keepAlive) && !said.contains(.close)
         } else {
-            head.keepAlive = !asksToClose
-            head.isUpgrade = asksToUpgrade && head.has(.upgrade)
+            head.keepAlive = !said.contains(.close)
+            head.isUpgrade = said.contains(.upgrade) && head.has(.upgrade)
             // Without a body there is nothing to wait for.
-            head.expectsContinue = expectsContinue && (head.body == .chunked || length > 0)
+            head.expectsContinue =
+                said.contains(.expectContinue) && (head.body == .chunked || length > 0)
         }
         return .done
     }
@@ -77,7 +89,7 @@ struct HTTPFieldRules {
             return .done
         case .expect:
             guard Self.isContinue(bytes, start, end) else { return .wrong(.unknownExpectation) }
-            expectsContinue = true
+            said.insert(.expectContinue)
             return .done
         default: return .done
         }
@@ -118,7 +130,7 @@ struct HTTPFieldRules {
         var list = HTTPListElements(from: start, to: end)
         while let element = list.next(in: bytes) {
             guard !element.isEmpty else { return .wrong(.malformedTransferCoding) }
-            if lastCodingIsChunked { return .wrong(.chunkedNotLast) }
+            if said.contains(.lastCodingIsChunked) { return .wrong(.chunkedNotLast) }
             let nameEnd = ByteScan.tokenEnd(bytes, from: element.lowerBound, to: element.upperBound)
             guard nameEnd > element.lowerBound else { return .wrong(.malformedTransferCoding) }
             let name = ByteRange(element.lowerBound, upTo: nameEnd)
@@ -127,11 +139,11 @@ struct HTTPFieldRules {
                 guard nameEnd == element.upperBound else {
                     return .wrong(.malformedTransferCoding)
                 }
-                lastCodingIsChunked = true
+                said.insert(.lastCodingIsChunked)
             } else {
                 guard nameEnd == element.upperBound || Self.beginsParameters(bytes.byte(nameEnd))
                 else { return .wrong(.malformedTransferCoding) }
-                hasUnknownCoding = true
+                said.insert(.unknownCoding)
             }
         }
         return .done
@@ -146,9 +158,9 @@ struct HTTPFieldRules {
         while let element = list.next(in: bytes) {
             let option = bytes.slice(ByteRange(element.lowerBound, upTo: element.upperBound))
             switch option.byteCount {
-            case 5 where option.equalsIgnoringCase("close"): asksToClose = true
-            case 7 where option.equalsIgnoringCase("upgrade"): asksToUpgrade = true
-            case 10 where option.equalsIgnoringCase("keep-alive"): asksToStay = true
+            case 5 where option.equalsIgnoringCase("close"): said.insert(.close)
+            case 7 where option.equalsIgnoringCase("upgrade"): said.insert(.upgrade)
+            case 10 where option.equalsIgnoringCase("keep-alive"): said.insert(.keepAlive)
             default: break
             }
         }

@@ -20,7 +20,7 @@ public struct HTTPLimits: Sendable, BitwiseCopyable {
     /// nothing, so they get about what a signature on every chunk of a real upload would need.
     public var chunkExtensionBytesMax = 16 * 1024
 
-    /// Bytes of trailers after a chunked body; more is answered 431.
+    /// Bytes after the last chunk of a body, trailers and the empty line; more is answered 431.
     public var trailerBytesMax = 8 * 1024
 
     public init() {}

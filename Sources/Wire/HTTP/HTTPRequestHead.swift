@@ -38,8 +38,24 @@ public struct HTTPRequestHead: Sendable, BitwiseCopyable {
     @usableFromInline var repeated: UInt32 = 0
     @usableFromInline var slots = InlineArray<28, UInt32>(repeating: 0)
 
+    /// A head that describes nothing yet, to be parsed into.
+    public init() {}
+
+    /// Forgets the request before. The slots stay as they are: `present` tells which ones count.
     @inline(__always)
-    init() {}
+    mutating func reset() {
+        method = .other
+        target = .origin
+        minorVersion = 1
+        keepAlive = true
+        expectsContinue = false
+        isUpgrade = false
+        hasQuery = false
+        query = ByteRange(start: 0, count: 0)
+        body = .none
+        present = 0
+        repeated = 0
+    }
 
     @inlinable @inline(__always)
     public func has(_ field: HTTPKnownField) -> Bool { present & field.bit != 0 }

@@ -18,7 +18,7 @@ enum HTTPTargetForms {
         let nameEnd = ByteScan.plainHostEnd(bytes, from: start, to: end)
         if nameEnd == end { return nameEnd > start }
         if bytes.byte(nameEnd) == 0x3A, nameEnd > start {
-            return isPort(bytes, from: nameEnd &+ 1, to: end)
+            return ByteScan.digitsEnd(bytes, from: nameEnd &+ 1, to: end) == end
         }
         return isUnusualHost(bytes, from: start, to: end)
     }
@@ -110,16 +110,6 @@ enum HTTPTargetForms {
 
     // MARK: Hosts
 
-    @inline(__always)
-    private static func isPort(_ bytes: RawSpan, from start: Int, to end: Int) -> Bool {
-        var index = start
-        while index < end {
-            guard ByteScan.isDigit(bytes.byte(index)) else { return false }
-            index &+= 1
-        }
-        return true
-    }
-
     /// An IPv6 address in brackets, or a registered name with characters beyond the plain ones.
     @inline(never)
     private static func isUnusualHost(_ bytes: RawSpan, from start: Int, to end: Int) -> Bool {
@@ -146,7 +136,8 @@ enum HTTPTargetForms {
             guard index > start else { return false }
         }
         if index == end { return true }
-        return bytes.byte(index) == 0x3A && isPort(bytes, from: index + 1, to: end)
+        return bytes.byte(index) == 0x3A
+            && ByteScan.digitsEnd(bytes, from: index + 1, to: end) == end
     }
 
     private static func isAddressByte(_ byte: UInt8) -> Bool {
