@@ -14,10 +14,10 @@ extension Shard {
     }
 
     mutating func route(_ index: UInt32, _ request: borrowing Request) {
-        if request.head.method == .other {
+        if request.method == .other {
             return replyError(index, request, .notImplemented, "The method is not known here")
         }
-        if request.head.target == .asterisk {
+        if request.target == .asterisk {
             return replyOptions(index, request, allow: anyMethod)
         }
         switch find(request.path) {
@@ -60,7 +60,7 @@ extension Shard {
 
     /// GET and HEAD go on; anything else has been answered.
     mutating func isRead(_ index: UInt32, _ request: borrowing Request) -> Bool {
-        switch request.head.method {
+        switch request.method {
         case .get, .head: return true
         case .options: replyOptions(index, request, allow: "GET, HEAD, OPTIONS")
         default: replyNotAllowed(index, request, allow: "GET, HEAD, OPTIONS")

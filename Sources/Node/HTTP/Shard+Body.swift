@@ -13,13 +13,13 @@ extension Shard {
     private static let bodyBytesFirst = 16 * 1024
 
     mutating func beginBody(
-        _ index: UInt32, _ head: HTTPRequestHead, _ bytes: UnsafeRawBufferPointer
+        _ index: UInt32, _ bytes: UnsafeRawBufferPointer
     ) {
         let connection = unsafe connections + Int(index)
-        let headCount = Int(head.headByteCount)
+        let headCount = unsafe Int(head.pointee.headByteCount)
         let takesBody =
-            unsafe !connection.pointee.flags.contains(.refused) && takesBody(head, bytes)
-        if head.expectsContinue {
+            unsafe !connection.pointee.flags.contains(.refused) && takesBody(head.pointee, bytes)
+        if unsafe head.pointee.expectsContinue {
             // Whether a refused body comes is the peer's choice, so nobody could tell it from the
             // next request: the answer is final and ends the connection.
             guard takesBody else {
@@ -39,7 +39,7 @@ extension Shard {
             from: bytes.baseAddress.unsafelyUnwrapped, byteCount: headCount)
         var chunks: HTTPChunkedDecoder? = nil
         var remaining: UInt64 = 0
-        switch head.body {
+        switch unsafe head.pointee.body {
         case .chunked: chunks = HTTPChunkedDecoder()
         case .length(let length): remaining = length
         case .none: break
@@ -47,7 +47,7 @@ extension Shard {
         let request = UnsafeMutablePointer<ArrivingRequest>.allocate(capacity: 1)
         unsafe request.initialize(
             to: ArrivingRequest(
-                headBytes: headBytes, head: head, chunks: chunks, body: nil, bodyCount: 0,
+                headBytes: headBytes, head: head.pointee, chunks: chunks, body: nil, bodyCount: 0,
                 bodyCapacity: 0, receivedCount: 0, discards: !takesBody, remaining: remaining,
                 startedMs: nowMs))
         unsafe connection.pointee.arriving = unsafe request
@@ -137,7 +137,10 @@ extension Shard {
             start: request.pointee.headBytes, count: Int(request.pointee.head.headByteCount))
         let body = unsafe UnsafeRawBufferPointer(
             start: request.pointee.body, count: request.pointee.bodyCount)
-        unsafe answer(index, Request(head: request.pointee.head, bytes: headBytes, body: body))
+        unsafe answer(
+            index,
+            Request(
+                head: request.pointer(to: \.head).unsafelyUnwrapped, bytes: headBytes, body: body))
         dropArriving(index)
     }
 

@@ -44,15 +44,17 @@ extension Shard {
         _ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int
     ) -> Int {
         let raw = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
-        switch unsafe HTTPRequestParser.parse(raw.bytes, limits: settings.limits) {
+        switch unsafe HTTPRequestParser.parse(
+            raw.bytes, limits: settings.limits, into: &head.pointee)
+        {
         case .needMore: return 0
         case .violation(let violation):
             refuse(index, violation.status, violation.sentence)
             return count
-        case .head(let head):
+        case .head:
             unsafe connections[Int(index)].turnRequests &-= 1
-            let headCount = Int(head.headByteCount)
-            switch head.body {
+            let headCount = unsafe Int(head.pointee.headByteCount)
+            switch unsafe head.pointee.body {
             case .none:
                 unsafe answer(index, Request(head: head, bytes: raw, body: nothing))
                 return headCount
@@ -62,7 +64,7 @@ extension Shard {
                 unsafe answer(index, Request(head: head, bytes: raw, body: body))
                 return headCount + Int(length)
             case .length, .chunked:
-                unsafe beginBody(index, head, raw)
+                unsafe beginBody(index, raw)
                 return headCount
             }
         }
@@ -76,7 +78,7 @@ extension Shard {
     mutating func answer(_ index: UInt32, _ request: borrowing Request) {
         let connection = unsafe connections + Int(index)
         unsafe connection.pointee.flags.insert(.served)
-        if !request.head.keepAlive || acceptsNoMoreRequests {
+        if !request.keepAlive || acceptsNoMoreRequests {
             unsafe connection.pointee.flags.insert(.closeAfterReply)
         }
         if unsafe connection.pointee.flags.contains(.refused) {
@@ -95,12 +97,12 @@ extension Shard {
         _ index: UInt32, _ request: borrowing Request, _ body: UnsafeRawBufferPointer
     ) {
         let staysOpen = unsafe !connections[Int(index)].flags.contains(.closeAfterReply)
-        guard staysOpen, request.head.minorVersion == 1 else {
+        guard staysOpen, request.minorVersion == 1 else {
             return unsafe reply(index, request, .ok, contentType: "application/json", body)
         }
         var writer = writer(index)
         okHead.write(contentLength: body.count, into: &writer)
-        if request.head.method != .head { unsafe writer.write(body) }
+        if request.method != .head { unsafe writer.write(body) }
         commit(index, writer)
     }
 
@@ -113,7 +115,7 @@ extension Shard {
         HTTPReplyHead.field("Content-Type", contentType, into: &writer)
         HTTPReplyHead.framing(.length(UInt64(body.count)), into: &writer)
         HTTPReplyHead.finish(into: &writer)
-        if request.head.method != .head { unsafe writer.write(body) }
+        if request.method != .head { unsafe writer.write(body) }
         commit(index, writer)
     }
 
@@ -132,7 +134,7 @@ extension Shard {
         var writer = writer(index)
         let keepsAlive = unsafe !connections[Int(index)].flags.contains(.closeAfterReply)
         HTTPReplyHead.start(
-            status, keepAlive: keepsAlive, minorVersion: request.head.minorVersion, date: date,
+            status, keepAlive: keepsAlive, minorVersion: request.minorVersion, date: date,
             into: &writer)
         return writer
     }
@@ -142,7 +144,7 @@ extension Shard {
         _ begun: ByteWriter
     ) {
         var writer = begun
-        writeErrorBody(sentence, sendsBody: request.head.method != .head, into: &writer)
+        writeErrorBody(sentence, sendsBody: request.method != .head, into: &writer)
         commit(index, writer)
     }
 
@@ -170,32 +172,5 @@ extension Shard {
         writer.write("{\"error\":\"")
         writer.write(sentence)
         writer.write("\"}")
-    }
-}
-
-/// One complete request, as the routes see it. Its memory belongs to the session and is valid for
-/// the call only.
-@safe struct Request: ~Copyable {
-    let head: HTTPRequestHead
-    /// Where the head's ranges count from.
-    let bytes: UnsafeRawBufferPointer
-    let body: UnsafeRawBufferPointer
-
-    var path: RawSpan {
-        @_lifetime(borrow self) get {
-            let range = head.path
-            let slice = unsafe UnsafeRawBufferPointer(
-                rebasing: bytes[Int(range.start)..<Int(range.end)])
-            return unsafe _overrideLifetime(slice.bytes, borrowing: self)
-        }
-    }
-
-    var query: RawSpan {
-        @_lifetime(borrow self) get {
-            let range = head.query
-            let slice = unsafe UnsafeRawBufferPointer(
-                rebasing: bytes[Int(range.start)..<Int(range.end)])
-            return unsafe _overrideLifetime(slice.bytes, borrowing: self)
-        }
     }
 }

@@ -42,7 +42,7 @@ extension Shard {
         HTTPReplyHead.framing(.length(count), into: &writer)
         HTTPReplyHead.finish(into: &writer)
         commit(index, writer)
-        if request.head.method == .head { return }
+        if request.method == .head { return }
         var left = Int(min(count, 8 << 20))
         while left > 0 {
             let size = min(left, Self.filler.utf8CodeUnitCount)
@@ -60,7 +60,7 @@ extension Shard {
         HTTPReplyHead.framing(.chunked, into: &writer)
         HTTPReplyHead.finish(into: &writer)
         commit(index, writer)
-        if request.head.method == .head { return }
+        if request.method == .head { return }
         let connection = unsafe connections + Int(index)
         unsafe connection.pointee.phase = .streaming
         unsafe connection.pointee.stream = .filler(count)
@@ -68,7 +68,7 @@ extension Shard {
     }
 
     private mutating func replyEcho(_ index: UInt32, _ request: borrowing Request) {
-        guard request.head.method == .post || request.head.method == .put else {
+        guard request.method == .post || request.method == .put else {
             return replyNotAllowed(index, request, allow: "OPTIONS, POST, PUT")
         }
         var writer = beginReply(index, request, .ok)
@@ -110,7 +110,7 @@ extension Shard {
     /// The number that the query gives a name, or 0.
     private func number(_ request: borrowing Request, _ name: StaticString) -> UInt64 {
         let all = unsafe request.bytes.bytes
-        var items = QueryItems(request.head.query)
+        var items = request.queryItems
         while let item = items.next(in: all) {
             guard all.slice(item.name).equals(name) else { continue }
             var value: UInt64 = 0

@@ -18,6 +18,9 @@ import Wire
     let healthBody: UnsafeRawBufferPointer
     let log: Log
 
+    /// The head of the request that is being looked at.
+    let head: UnsafeMutablePointer<HTTPRequestHead>
+
     var pool: BlockPool
     var timers: TimerWheel
     var runnable: SlotList
@@ -79,6 +82,8 @@ import Wire
         self.slotCount = slotCount
         unsafe self.healthBody = unsafe healthBody
         self.log = log
+        unsafe head = .allocate(capacity: 1)
+        unsafe head.initialize(to: HTTPRequestHead())
         self.pool = pool
         self.timers = timers
         unsafe connections = unsafe connectionPages.bound(to: Connection.self)
@@ -106,7 +111,7 @@ import Wire
             let batch = unsafe driver.wait(timeoutMs: sleep())
             unsafe state.pointee.wakeFlags[number].wakeUp()
             beginTurn()
-            for place in 0..<batch.count { act(on: unsafe batch[place]) }
+            for place in 0..<batch.count { unsafe act(on: batch[place]) }
             readMailboxes()
             resumeRunnable()
             expireTimers()
