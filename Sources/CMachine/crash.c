@@ -185,9 +185,14 @@ static void collect(trace *found, registers at) {
     if (on_stack && !object_of(at.pc)) add(found, *(const uintptr_t *)at.sp - 1);
 #endif
     // After an overflow the stack pointer is below the stack, and all of the stack is there.
-    int before = found->count;
+    int certain = found->count;
     walk(found, at.fp, on_stack ? at.sp : low, high);
-    if (found->count == before && on_stack) search(found, at.sp, high);
+    // The C library uses the frame pointer for other things: the chain may have led past our code.
+    for (int i = 0; i < found->count; i++)
+        if (object_of(found->addresses[i]) == &crash.objects[0]) return;
+    if (!on_stack) return;
+    found->count = certain;
+    search(found, at.sp, high);
 }
 
 static void put_trace(text *out, const trace *found) {
