@@ -29,6 +29,18 @@ import Machine
     unsafe write(1, "back", 4)
 }
 
+/// Not a crash: shows what a core dump would be given.
+func showCoreLimits() {
+    var limit = rlimit(rlim_cur: 1, rlim_max: 1)
+    unsafe getrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
+    let filter = unsafe open("/proc/self/coredump_filter", O_RDONLY)
+    var text = [UInt8](repeating: 0, count: 64)
+    let count = unsafe read(filter, &text, text.count)
+    let value = String(decoding: text[..<count], as: UTF8.self)
+    let line = "core limit \(limit.rlim_cur), filter \(value)"
+    unsafe write(STDERR_FILENO, line, line.utf8.count)
+}
+
 func crash(by kind: String) {
     switch kind {
     case "read": crashByReading(0x1230)
@@ -38,6 +50,7 @@ func crash(by kind: String) {
     case "jump": crashByJump()
     case "abort": abort()
     case "raise": raise(SIGBUS)
+    case "cores": showCoreLimits()
     case "fine": exit(0)
     default: exit(64)
     }

@@ -99,6 +99,10 @@ import Testing
         #expect(death.report.contains("a trap in the code"))
     }
 
+    @Test func `a core dump would get no memory, limit or no limit`() throws {
+        #expect(try probe("cores").report == "core limit 0, filter 00000000\n")
+    }
+
     @Test func `a healthy process writes nothing`() throws {
         let death = try probe("fine")
         #expect(death.signal == 0)

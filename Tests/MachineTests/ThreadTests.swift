@@ -51,17 +51,17 @@ import Testing
 
     @Test func `has the stack it asked for`() throws {
         let size = Mutex(0)
-        let thread = try Thread.start(name: "deep", stackBytes: 3 << 20) {
+        let thread = try Thread.start(name: "deep", stackBytes: 32 << 20) {
             func deep(_ level: Int) -> Int {
                 withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { bytes in
                     bytes[0] = 1
                     return level == 0 ? Int(bytes[0]) : deep(level - 1) + Int(bytes[0])
                 }
             }
-            size.withLock { $0 = deep(2000) }
+            size.withLock { $0 = deep(4000) }
         }
         thread.join()
-        #expect(size.withLock { $0 } == 2001)
+        #expect(size.withLock { $0 } == 4001)
     }
 
     @Test func `refuses a stack that is too small, saying so`() {
