@@ -41,10 +41,17 @@ let package = Package(
         .executableTarget(
             name: "crash-probe", dependencies: ["CMachine", "Machine"], path: "Tests/CrashProbe",
             swiftSettings: strict),
+        .executableTarget(name: "leash", path: "Tests/Support/leash"),
+        .target(
+            name: "TestClient", path: "Tests/TestClient", exclude: ["README.md"],
+            swiftSettings: testing),
         .testTarget(
             name: "MachineTests", dependencies: ["Machine", "crash-probe"], swiftSettings: testing),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: testing),
         .testTarget(name: "OptionsTests", dependencies: ["Options"], swiftSettings: testing),
         .testTarget(name: "TidyTests", swiftSettings: testing),
+        .testTarget(
+            name: "ServerTests", dependencies: ["TestClient", "needletail", "leash"],
+            swiftSettings: testing),
     ]
 )
