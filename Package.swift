@@ -52,6 +52,7 @@ let package = Package(
         .testTarget(name: "TidyTests", swiftSettings: testing),
         .testTarget(
             name: "ServerTests", dependencies: ["TestClient", "needletail", "leash"],
+            exclude: ["README.md"],
             swiftSettings: testing),
     ]
 )

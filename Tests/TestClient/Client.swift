@@ -15,7 +15,9 @@ public enum Ending: Equatable, Sendable {
 ///
 /// Says what a test tells it to say and no more: no header is added, no mistake repaired. Every
 /// wait ends at a deadline.
-public final class Client {
+///
+/// One thread may say while another hears: the two touch nothing in common but the descriptor.
+public final class Client: @unchecked Sendable {
     public static let patienceMs = 10_000
 
     public private(set) var fd: Int32
@@ -137,6 +139,38 @@ public final class Client {
         }
     }
 
+    /// Reads one answer of any size without keeping it; nil where a byte of its body was not
+    /// `filler`.
+    public func replySize(
+        of filler: UInt8, withinMs: Int = patienceMs
+    ) throws(ClientError) -> (status: Int, bytes: Int?) {
+        let deadline = Deadline.after(ms: withinMs)
+        let head = try readHead(deadline)
+        var total = 0
+        var isPure = true
+        func count(_ size: Int) throws(ClientError) {
+            var left = size
+            while left > 0 {
+                let piece = try take(min(left, 65536), deadline)
+                left -= piece.count
+                total += piece.count
+                if !isAll(piece, filler) { isPure = false }
+            }
+        }
+        switch try head.framing(answersHead: false) {
+        case .none: break
+        case .length(let size): try count(size)
+        case .chunked: try eachChunk(deadline, count)
+        case .untilEnd:
+            while true {
+                let ready = unread.count - start
+                try count(ready)
+                guard try receive(deadline, "the end of a body") else { break }
+            }
+        }
+        return (head.status, isPure ? total : nil)
+    }
+
     /// Reads one head and nothing of what follows: an interim answer, or the start of a stream.
     public func interimStatus(withinMs: Int = patienceMs) throws(ClientError) -> Int {
         try readHead(Deadline.after(ms: withinMs)).status
@@ -170,21 +204,11 @@ public final class Client {
         }
     }
 
-    /// Reads and drops until the server closes or goes quiet; how many bytes came.
-    public func drain(quietMs: Int) throws(ClientError) -> Int {
-        var total = unread.count - start
-        unread.removeAll()
-        start = 0
-        while true {
-            do throws(ClientError) {
-                guard try receive(.after(ms: quietMs), "more") else { return total }
-            } catch {
-                if case .timedOut = error { return total }
-                throw error
-            }
-            total += unread.count
-            unread.removeAll(keepingCapacity: true)
-        }
+    /// Drops what has arrived, waiting for something if nothing has; how many bytes, 0 at the end.
+    public func drop(withinMs: Int) throws(ClientError) -> Int {
+        if start == unread.count { _ = try receive(.after(ms: withinMs), "anything") }
+        defer { start = unread.count }
+        return unread.count - start
     }
 
     // MARK: Private parts
@@ -277,16 +301,30 @@ public final class Client {
 
     private func readChunks(_ deadline: Deadline) throws(ClientError) -> [UInt8] {
         var body: [UInt8] = []
+        try eachChunk(deadline) { size throws(ClientError) in body += try take(size, deadline) }
+        return body
+    }
+
+    private func eachChunk(
+        _ deadline: Deadline, _ data: (Int) throws(ClientError) -> Void
+    ) throws(ClientError) {
         while true {
             let line = try takeLine(deadline)
             guard let size = Int(line, radix: 16), size >= 0, line.first != "+"
             else { throw .malformed("chunk size \(line)") }
             if size == 0 { break }
-            body += try take(size, deadline)
+            try data(size)
             guard try take(2, deadline) == [13, 10] else { throw .malformed("chunk end") }
         }
         while try !takeLine(deadline).isEmpty {}
-        return body
+    }
+
+    private func isAll(_ bytes: [UInt8], _ filler: UInt8) -> Bool {
+        bytes.withUnsafeBytes { piece in
+            piece.isEmpty
+                || piece[0] == filler
+                    && memcmp(piece.baseAddress!, piece.baseAddress! + 1, piece.count - 1) == 0
+        }
     }
 
     private func takeLine(_ deadline: Deadline) throws(ClientError) -> String {

@@ -34,3 +34,14 @@ public func becomes(
     }
     return try condition()
 }
+
+/// Lets this process hold as many connections as the machine allows it to.
+public func raiseDescriptorLimit() {
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    limit.rlim_cur = limit.rlim_max
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+}
+
+/// Whether the long forms of the tests are to run (`./dev soak`).
+public let isSoak = environment("NEEDLETAIL_SOAK") == "1"

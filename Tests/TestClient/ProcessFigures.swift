@@ -10,9 +10,25 @@ public struct ProcessFigures: Sendable {
     /// The most that was ever resident, in KiB.
     public var residentPeakKiB: Int { number("VmHWM:", in: "/proc/\(pid)/status") ?? 0 }
 
+    /// Whether it carries a sanitizer, which reserves terabytes of address space and keeps freed
+    /// memory: what is resident then says nothing about the server.
+    public var isSanitized: Bool {
+        (number("VmSize:", in: "/proc/\(pid)/status") ?? 0) > 1 << 30
+    }
+
     public var threads: Int { entries(of: "/proc/\(pid)/task").count }
 
     public var descriptors: Int { entries(of: "/proc/\(pid)/fd").count }
+
+    /// What its descriptors lead to.
+    public var openFiles: [String] {
+        entries(of: "/proc/\(pid)/fd").map { name in
+            var path = [CChar](repeating: 0, count: 512)
+            let count = readlink("/proc/\(pid)/fd/\(name)", &path, path.count)
+            return String(
+                decoding: path[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
+    }
 
     /// How often any thread gave up the processor to wait: on an idle server, its wake-ups.
     public var waits: Int {

@@ -39,14 +39,15 @@ public final class Server {
     /// Starts a server and waits until it listens.
     public static func start(
         io: IODriver? = nil, _ options: [String] = [], directory: String? = nil,
-        refusingURing: Refusal? = nil, softFiles: Int? = nil, listen: String = "127.0.0.1:0"
+        refusingURing: Refusal? = nil, softFiles: Int? = nil, environment: [String] = []
     ) throws -> Server {
-        var arguments = [listen]
+        var arguments = ["127.0.0.1:0"]
         if !options.contains("--shards") { arguments += ["--shards", "1"] }
         if let io { arguments += ["--io", io.rawValue] }
         let server = try Server(
             arguments + options,
-            directory: directory, refusingURing: refusingURing, softFiles: softFiles)
+            directory: directory, refusingURing: refusingURing, softFiles: softFiles,
+            environment: environment)
         let listens = becomes(withinMs: startMs) {
             server.port = server.announcedPort ?? 0
             return server.port != 0 || server.exitNow() != .stillRunning
@@ -61,15 +62,16 @@ public final class Server {
     /// Runs the binary where it is expected to end by itself; how it did, and what it said.
     public static func run(
         _ arguments: [String], directory: String? = nil, refusingURing: Refusal? = nil
-    ) throws -> (exit: Exit, log: String) {
+    ) throws -> (exit: Exit, output: String, logLines: [String]) {
         let server = try Server(
             arguments, directory: directory, refusingURing: refusingURing, softFiles: nil)
         let exit = server.waitForExit(withinMs: startMs)
-        return (exit, server.log)
+        return (exit, contents(server.home + "/stdout") ?? "", server.logLines)
     }
 
     private init(
-        _ arguments: [String], directory: String?, refusingURing: Refusal?, softFiles: Int?
+        _ arguments: [String], directory: String?, refusingURing: Refusal?, softFiles: Int?,
+        environment: [String] = []
     ) throws {
         home = try Self.temporaryDirectory()
         self.directory = directory ?? home + "/data"
@@ -80,8 +82,9 @@ public final class Server {
         command += [Self.binary] + arguments
         if !arguments.contains("--dir") { command += ["--dir", self.directory] }
         pid = try Spawner.shared.spawn(
-            command, environment: ["PATH=/usr/bin:/bin", "LANG=C"] + Self.sanitizerOptions,
-            errorFile: logFile)
+            command,
+            environment: ["PATH=/usr/bin:/bin", "LANG=C"] + Self.sanitizerOptions + environment,
+            outputFile: home + "/stdout", errorFile: logFile)
     }
 
     deinit {

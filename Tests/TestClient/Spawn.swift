@@ -12,6 +12,7 @@ final class Spawner: @unchecked Sendable {
     private struct Order {
         var arguments: [String]
         var environment: [String]
+        var outputFile: String
         var errorFile: String
     }
 
@@ -27,12 +28,14 @@ final class Spawner: @unchecked Sendable {
     }
 
     func spawn(
-        _ arguments: [String], environment: [String], errorFile: String
+        _ arguments: [String], environment: [String], outputFile: String, errorFile: String
     ) throws(ClientError) -> pid_t {
         pthread_mutex_lock(&lock)
         defer { pthread_mutex_unlock(&lock) }
         while order != nil || outcome != nil { pthread_cond_wait(&changed, &lock) }
-        order = Order(arguments: arguments, environment: environment, errorFile: errorFile)
+        order = Order(
+            arguments: arguments, environment: environment, outputFile: outputFile,
+            errorFile: errorFile)
         pthread_cond_broadcast(&changed)
         while outcome == nil { pthread_cond_wait(&changed, &lock) }
         defer {
@@ -57,7 +60,8 @@ final class Spawner: @unchecked Sendable {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+        posix_spawn_file_actions_addopen(
+            &actions, 1, order.outputFile, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         posix_spawn_file_actions_addopen(
             &actions, 2, order.errorFile, O_WRONLY | O_CREAT | O_APPEND, 0o600)
 
