@@ -113,6 +113,29 @@ import Testing
         #expect(opened.contains("io_uring") == (io == .uring))
     }
 
+    @Test(arguments: [
+        "defer-taskrun", "single-issuer", "coop-taskrun", "multishot-accept", "multishot-recv",
+        "registered-ring",
+        "defer-taskrun,single-issuer,coop-taskrun,multishot-accept,multishot-recv,registered-ring",
+    ])
+    func `it serves without the newer features of io_uring`(_ mask: String) throws {
+        let server = try Server.start(
+            io: .uring, ["--test-routes", "--io-mask", mask, "--shards", "2"])
+        let clients = try (0..<20).map { _ in try server.connect() }
+        let body = noise(300_000)
+        for client in clients {
+            #expect(try client.ask("GET", "/health").status == 200)
+            try client.sendWhileHearing(
+                Array("POST /_test/echo HTTP/1.1\r\nHost: t\r\nContent-Length: 300000\r\n\r\n".utf8)
+                    + body)
+            expectSame(try client.reply().body, body, "\(mask)")
+            try client.send("GET /_test/stream?n=300000 HTTP/1.1\r\nHost: t\r\n\r\n")
+            #expect(try client.replySize(of: UInt8(ascii: "x")).bytes == 300_000)
+        }
+        server.signal(SIGTERM)
+        #expect(server.waitForExit() == .code(0), "\(server.log)")
+    }
+
     @Test(arguments: IODriver.allCases)
     func `a log of JSON is one object a line`(_ io: IODriver) throws {
         let server = try Server.start(io: io, ["--log-format", "json"])
