@@ -58,21 +58,24 @@
         self.freePages = freePages
     }
 
+    public func canTake(isFirst: Bool) -> Bool {
+        used < (isFirst ? capacity : capacity - capacity / Self.reservedShare)
+    }
+
     /// A block's number, or nil at the bound: the connection then waits for its turn again.
     public mutating func take(isFirst: Bool) -> UInt32? {
-        if !isFirst, used >= capacity - capacity / Self.reservedShare { return nil }
+        guard canTake(isFirst: isFirst) else { return nil }
         if freeCount > 0 {
             freeCount -= 1
             used += 1
             return unsafe free[freeCount]
         }
-        guard untouched < capacity else { return nil }
         untouched += 1
         used += 1
         return UInt32(untouched - 1)
     }
 
-    public var isExhausted: Bool { used >= capacity - capacity / Self.reservedShare }
+    public var isExhausted: Bool { !canTake(isFirst: false) }
 
     public mutating func give(_ block: UInt32) {
         invariant(used > 0, "block \(block) is given back twice")

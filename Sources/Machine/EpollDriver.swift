@@ -114,7 +114,8 @@ import Glibc
     }
 
     mutating func pause(_ index: UInt32) {
-        unsafe endpoints[Int(index)].flags.remove(.wantsReceive)
+        let endpoint = unsafe endpoints + Int(index)
+        unsafe endpoint.pointee.flags.remove(.wantsReceive)
     }
 
     mutating func send(_ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int) -> Bool {

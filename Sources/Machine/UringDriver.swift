@@ -439,7 +439,8 @@ import Glibc
     }
 
     private mutating func park(_ index: UInt32) {
-        unsafe endpoints[Int(index)].flags.insert(.listed)
+        let endpoint = unsafe endpoints + Int(index)
+        unsafe endpoint.pointee.flags.insert(.listed)
         parked.append(index)
     }
 

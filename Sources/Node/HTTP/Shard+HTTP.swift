@@ -21,7 +21,7 @@ extension Shard {
                 makeRunnable(index)
                 break
             }
-            if !ensureReplyRoom(index) {
+            if !hasReplyRoom(index) {
                 makeRunnable(index)
                 break
             }
@@ -128,7 +128,7 @@ extension Shard {
     }
 
     /// The status line and the fields that every reply has; the caller adds its own.
-    func beginReply(
+    mutating func beginReply(
         _ index: UInt32, _ request: borrowing Request, _ status: HTTPStatus
     ) -> ByteWriter {
         var writer = writer(index)
@@ -153,7 +153,7 @@ extension Shard {
         let connection = unsafe connections + Int(index)
         dropArriving(index)
         unsafe connection.pointee.flags.insert(.closeAfterReply)
-        guard ensureReplyRoom(index) else { return close(index) }
+        guard hasReplyRoom(index) else { return close(index) }
         var writer = writer(index)
         HTTPReplyHead.start(status, keepAlive: false, date: date, into: &writer)
         writeErrorBody(sentence, sendsBody: true, into: &writer)

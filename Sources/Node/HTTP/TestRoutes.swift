@@ -55,13 +55,16 @@ extension Shard {
     private mutating func replyStream(
         _ index: UInt32, _ request: borrowing Request, count: UInt64
     ) {
+        let connection = unsafe connections + Int(index)
+        if request.minorVersion == 0 {
+            unsafe connection.pointee.flags.formUnion([.unframed, .closeAfterReply])
+        }
         var writer = beginReply(index, request, .ok)
         HTTPReplyHead.field("Content-Type", "text/plain", into: &writer)
-        HTTPReplyHead.framing(.chunked, into: &writer)
+        if request.minorVersion > 0 { HTTPReplyHead.framing(.chunked, into: &writer) }
         HTTPReplyHead.finish(into: &writer)
         commit(index, writer)
         if request.method == .head { return }
-        let connection = unsafe connections + Int(index)
         unsafe connection.pointee.phase = .streaming
         unsafe connection.pointee.stream = .filler(count)
         produce(index)
@@ -84,23 +87,25 @@ extension Shard {
         let connection = unsafe connections + Int(index)
         guard case .filler(var left) = unsafe connection.pointee.stream else { return }
         while unsafe connection.pointee.blockCount < ShardSettings.streamBlocksMax {
-            guard ensureReplyRoom(index) else {
+            guard hasReplyRoom(index) else {
                 unsafe connection.pointee.stream = .filler(left)
                 return makeRunnable(index)
             }
-            var writer = writer(index)
+            let isFramed = unsafe !connection.pointee.flags.contains(.unframed)
             if left == 0 {
-                HTTPChunkWriter.last(into: &writer)
-                commit(index, writer)
                 unsafe connection.pointee.stream = .none
                 unsafe connection.pointee.phase = .head
-                return
+                guard isFramed else { return }
+                var writer = writer(index)
+                HTTPChunkWriter.last(into: &writer)
+                return commit(index, writer)
             }
+            var writer = writer(index)
             let room = writer.remaining - HTTPChunkWriter.overheadMax
             let size = min(Int(min(left, UInt64(room))), Self.filler.utf8CodeUnitCount)
-            HTTPChunkWriter.head(size, into: &writer)
+            if isFramed { HTTPChunkWriter.head(size, into: &writer) }
             unsafe writer.write(UnsafeRawBufferPointer(start: Self.filler.utf8Start, count: size))
-            HTTPChunkWriter.tail(into: &writer)
+            if isFramed { HTTPChunkWriter.tail(into: &writer) }
             commit(index, writer)
             left -= UInt64(size)
         }

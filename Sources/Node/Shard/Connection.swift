@@ -42,6 +42,8 @@ internal import Wire
         static let refused = Flags(rawValue: 1 << 6)
         /// Has answered at least one request.
         static let served = Flags(rawValue: 1 << 7)
+        /// The streamed answer has no chunks: to HTTP/1.0 it ends with the connection.
+        static let unframed = Flags(rawValue: 1 << 8)
     }
 
     static let noBlock = UInt32.max

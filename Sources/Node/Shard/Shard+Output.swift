@@ -7,18 +7,18 @@ import Wire
 /// A reply may be added to the very block whose beginning is being sent: the send covers a count
 /// that was fixed when it began. The block goes back to the pool when all of it has left.
 extension Shard {
-    /// Whether a reply of `ShardSettings.replyRoomBytes` can be written now; takes a block if the
-    /// last one is too full.
-    mutating func ensureReplyRoom(_ index: UInt32) -> Bool {
-        let connection = unsafe connections + Int(index)
-        let last = unsafe connection.pointee.lastBlock
-        if last != Connection.noBlock,
-            unsafe BlockPool.blockBytes - Int(pool.links[Int(last)].end)
+    /// Whether a reply of `ShardSettings.replyRoomBytes` can be written now.
+    func hasReplyRoom(_ index: UInt32) -> Bool {
+        unsafe lastBlockHasRoom(index)
+            || pool.canTake(isFirst: connections[Int(index)].blockCount == 0)
+    }
+
+    @inline(__always)
+    private func lastBlockHasRoom(_ index: UInt32) -> Bool {
+        let last = unsafe connections[Int(index)].lastBlock
+        return unsafe last != Connection.noBlock
+            && BlockPool.blockBytes - Int(pool.links[Int(last)].end)
                 >= ShardSettings.replyRoomBytes
-        {
-            return true
-        }
-        return addBlock(index)
     }
 
     private mutating func addBlock(_ index: UInt32) -> Bool {
@@ -37,8 +37,17 @@ extension Shard {
         return true
     }
 
-    /// A writer over what is left of the last block, which `ensureReplyRoom` has provided.
-    func writer(_ index: UInt32) -> ByteWriter {
+    /// A writer with room for a reply: over what is left of the last block, or a new one. Whoever
+    /// asks for it writes and commits: a block without bytes would be sent as such.
+    mutating func writer(_ index: UInt32) -> ByteWriter {
+        if !lastBlockHasRoom(index) {
+            let added = addBlock(index)
+            invariant(added, "a reply was begun without room for it")
+        }
+        return restOfLastBlock(index)
+    }
+
+    private func restOfLastBlock(_ index: UInt32) -> ByteWriter {
         let last = unsafe connections[Int(index)].lastBlock
         let end = unsafe Int(pool.links[Int(last)].end)
         return unsafe ByteWriter(pool.bytes(of: last) + end, capacity: BlockPool.blockBytes - end)
@@ -59,7 +68,7 @@ extension Shard {
     mutating func append(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) -> Bool {
         var at = 0
         while at < bytes.count {
-            var writer = writer(index)
+            var writer = restOfLastBlock(index)
             if !writer.hasRoom(1) {
                 guard addBlock(index) else { return false }
                 continue

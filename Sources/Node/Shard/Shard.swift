@@ -121,6 +121,7 @@ import Wire
 
     /// How long the driver may wait. Looks at the mailboxes once more after saying that it sleeps.
     private mutating func sleep() -> UInt64? {
+        if dirty.count > 0 { return 0 }
         if runnable.count > 0 { return pool.isExhausted ? Self.exhaustedRetryMs : 0 }
         var wakeMs = timers.nextDeadlineMs
         if let retry = acceptRetryMs { wakeMs = min(wakeMs ?? retry, retry) }
@@ -180,7 +181,10 @@ import Wire
     }
 
     private mutating func flushDirty() {
-        while let index = dirty.popFirst() {
+        // What is produced while flushing has its turn in the next round, with everybody else's.
+        var turns = dirty.count
+        while turns > 0, let index = dirty.popFirst() {
+            turns -= 1
             unsafe connections[Int(index)].flags.remove(.dirty)
             flush(index)
         }
