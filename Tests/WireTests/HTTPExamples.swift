@@ -190,6 +190,8 @@ extension HTTPExample {
         .init("GET\r\n", "400 malformedMethod"),
         .init("GET\t/ HTTP/1.1\r\n", "400 malformedMethod"),
         .init("\u{0}", "400 malformedMethod"),
+        .init("PUT\u{0} / HTTP/1.1\r\n", "400 malformedMethod"),
+        .init("POST\u{0}\u{0}\u{0} / HTTP/1.1\r\n", "400 malformedMethod"),
         .init("\u{16}\u{3}\u{1}", "400 malformedMethod"),
         .init("{\"a\":1}", "400 malformedMethod"),
         .init("grün / HTTP/1.1\r\n", "400 malformedMethod"),

@@ -33,6 +33,11 @@ public enum HTTPMethod: UInt8, Sendable, BitwiseCopyable {
     @inline(__always)
     init(word: UInt64, length: Int) {
         let spelled = length >= 8 ? word : word & ((1 &<< UInt64(length &* 8)) &- 1)
+        // A name and zeros after it make the word of the name alone.
+        guard length > 0, length <= 7, spelled &>> UInt64(length &* 8 &- 8) != 0 else {
+            self = .other
+            return
+        }
         switch spelled {
         case 0x54_4547: self = .get
         case 0x44_4145_48: self = .head
