@@ -32,7 +32,7 @@ let package = Package(
         .target(
             name: "Machine", dependencies: ["CLiburing", "CMachine"], swiftSettings: strict,
             linkerSettings: [.linkedLibrary(":liburing.a")]),
-        .target(name: "Wire", swiftSettings: strict),
+        .target(name: "Wire", exclude: ["HTTP/README.md"], swiftSettings: strict),
         .target(name: "Options", swiftSettings: strict),
         .target(
             name: "Node", dependencies: ["Machine", "Wire", "Options"], swiftSettings: strict),

@@ -204,6 +204,28 @@ import Testing
         #expect(!lists(",,", "gzip"))
     }
 
+    @Test func `a head that is parsed into again forgets the request before`() {
+        let full = Array(
+            ("POST http://b/x?q HTTP/1.0\r\nHost: a\r\nAccept: a\r\nAccept: b\r\n"
+                + "Content-Length: 3\r\n\r\n").utf8)
+        let upgrade = Array(
+            ("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n"
+                + "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n").utf8)
+        let bare = Array("GET /y HTTP/1.1\r\nHost: c\r\n\r\n".utf8)
+        let wrong = Array("GET / HTTP/1.1\r\nAccept: a\r\nHost\r\n".utf8)
+        var head = HTTPRequestHead()
+        for before in [full, upgrade, wrong] {
+            _ = HTTPRequestParser.parse(before.span.bytes, limits: HTTPLimits(), into: &head)
+            let verdict = HTTPRequestParser.parse(
+                bare.span.bytes, limits: HTTPLimits(), into: &head)
+            #expect(verdict == .head)
+            #expect(words(head, bare) == "GET /y 1.1 stay none")
+            #expect(HTTPKnownField.allCases.filter(head.has) == [.host])
+            #expect(!head.isRepeated(.accept))
+            #expect(head.range(.host).map { text($0, bare) } == "c")
+        }
+    }
+
     // MARK: Bounds
 
     @Test func `a head of exactly the largest size is read and one byte more is refused`() {

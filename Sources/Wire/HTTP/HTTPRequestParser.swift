@@ -272,6 +272,11 @@ public enum HTTPRequestParser {
         if left > 0, let next = plainHostLine(bytes, end, place, &head) {
             left &-= 1
             place = next
+            // Health checks and benchmarks send nothing else.
+            if place &+ 2 <= end, bytes.half(place) == 0x0A0D {
+                place &+= 2
+                return rules.conclude(limits, &head)
+            }
         }
         while true {
             guard place < end else { return .ranOut }
