@@ -145,7 +145,7 @@ enum ByteScan {
     }
 
     /// The first byte that ends or spoils a request target, or begins its query: a control, a
-    /// space, DEL, `#` or `?`.
+    /// space, DEL, `#`, `?` or a byte beyond ASCII.
     @inline(__always)
     static func targetStop(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {
         var index = start
@@ -153,13 +153,13 @@ enum ByteScan {
             let lanes = bytes.lanes(index)
             let spoilt = ~lanes.sevenBitsReach(0x21) | lanes.sevenBitsReach(0x7F)
             let other = lanes.sevenBitsDiffer(from: 0x23) & lanes.sevenBitsDiffer(from: 0x3F)
-            let stop = ((spoilt | ~other) & ~lanes).firstMarked
+            let stop = (spoilt | ~other | lanes).firstMarked
             index &+= stop
             if stop < 16 { return index }
         }
         while index < end {
             let byte = bytes.byte(index)
-            if byte < 0x21 || byte == 0x7F || byte == 0x23 || byte == 0x3F { return index }
+            if byte < 0x21 || byte >= 0x7F || byte == 0x23 || byte == 0x3F { return index }
             index &+= 1
         }
         return index

@@ -38,6 +38,7 @@ public struct HTTPChunkedDecoder: Sendable, BitwiseCopyable {
     private var sizeDigits: UInt8 = 0
     private var extensionBytes: UInt32 = 0
     private var trailerBytes: UInt32 = 0
+    private var trailers: UInt32 = 0
     /// Bytes of the present chunk that are still to come.
     private var chunkBytes: UInt64 = 0
 
@@ -141,6 +142,8 @@ public struct HTTPChunkedDecoder: Sendable, BitwiseCopyable {
         case .trailerStart where byte == 0x0D: phase = .endLineFeed
         case .trailerStart:
             guard ASCIISet.token.contains(byte) else { return spoiltTrailer(byte) }
+            trailers += 1
+            if trailers > limits.headerCountMax { return fail(.trailersTooLarge) }
             phase = .trailerName
         case .trailerName where byte == 0x3A: phase = .trailerValue
         case .trailerName:

@@ -6,7 +6,7 @@ public struct HTTPLimits: Sendable, BitwiseCopyable {
         didSet { headBytesMax = min(headBytesMax, Self.headBytesCeiling) }
     }
 
-    /// Field lines in a head; one more is answered 431.
+    /// Field lines in a head, and lines in trailers; one more is answered 431.
     public var headerCountMax = 100
 
     /// Bytes of a request target; a longer one is answered 414. RFC 9112 3 asks for at least 8000.

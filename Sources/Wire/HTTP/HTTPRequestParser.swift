@@ -180,8 +180,9 @@ public enum HTTPRequestParser {
 
     /// Reads from the path's first slash to the space after the target.
     ///
-    /// Everything but controls, spaces and fragments is let through, bytes above ASCII too: curl
-    /// sends what its user typed. What the bytes mean is the route's matter.
+    /// Controls, spaces, fragments and bytes beyond ASCII are refused (RFC 3986 has them encoded).
+    /// Visible characters that a URI should not hold either, such as `{` or `|`, are let through:
+    /// people type them, curl sends them, and nobody reads them differently.
     @inline(__always)
     static func pathAndQuery(
         _ bytes: RawSpan, _ end: Int, _ place: inout Int, _ head: inout HTTPRequestHead
