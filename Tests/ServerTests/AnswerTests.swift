@@ -131,7 +131,7 @@ import Testing
         #expect(try old.reply().status == 200)
 
         let tooLarge = try server.connect()
-        try tooLarge.send(waiting + "Content-Length: 1001\r\n\r\n")
+        try tooLarge.send(waiting + "Content-Length: 100000\r\n\r\n")
         let refused = try tooLarge.reply()
         #expect(refused.status == 413 && refused.interim.isEmpty)
 

@@ -1,6 +1,6 @@
 /// Rows about where a message ends: lengths, codings, chunks, trailers, what follows on the same
 /// connection, and what is no HTTP at all. RFC 9112 6-9. The server under test takes bodies of up
-/// to 65,536 bytes.
+/// to 131,072 bytes.
 extension Hostile {
     static let lengths: [Hostile] = [
         .serves(200, "a body", post("Content-Length: 5", body: "hello")),
@@ -20,9 +20,10 @@ extension Hostile {
             "POST /nothing HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello"),
         .serves(200, "a name that only looks like a length", get("Content_Length: 5")),
         .serves(
-            200, "a body as large as allowed", post("Content-Length: 65536", body: long(65536))),
-        .refuses([413], "a length above the limit", post("Content-Length: 65537", body: "")),
-        .refuses([413], "a body above the limit", post("Content-Length: 65537", body: long(65537))),
+            200, "a body as large as allowed", post("Content-Length: 131072", body: long(131072))),
+        .refuses([413], "a length above the limit", post("Content-Length: 131073", body: "")),
+        .refuses(
+            [413], "a body above the limit", post("Content-Length: 131073", body: long(131073))),
         .refuses([413], "a gigabyte", post("Content-Length: 1073741824", body: "")),
         .either([200, 411], "POST without any length", post(body: "")),
         .refuses([400], "no digits", post("Content-Length:", body: "")),
@@ -204,11 +205,11 @@ extension Hostile {
         .either([200, 400], "an extension without a name", chunks("5;\r\nhello\r\n0\r\n\r\n")),
         .serves(
             200, "chunks up to the limit",
-            chunks("8000\r\n" + long(32768) + "\r\n8000\r\n" + long(32768) + "\r\n0\r\n\r\n")),
+            chunks("10000\r\n" + long(65536) + "\r\n10000\r\n" + long(65536) + "\r\n0\r\n\r\n")),
         .refuses(
             [413], "chunks above the limit",
-            chunks("8000\r\n" + long(32768) + "\r\n8001\r\n" + long(32769) + "\r\n0\r\n\r\n")),
-        .refuses([413], "a chunk above the limit", chunks("10001\r\n")),
+            chunks("10000\r\n" + long(65536) + "\r\n10001\r\n" + long(65537) + "\r\n0\r\n\r\n")),
+        .refuses([413], "a chunk above the limit", chunks("20001\r\n")),
         .refuses([400], "no size", chunks("\r\nhello\r\n0\r\n\r\n")),
         .refuses([400], "only an extension", chunks(";a\r\nhello\r\n0\r\n\r\n")),
         .refuses([400], "a size that is no number", chunks("g\r\nhello\r\n0\r\n\r\n")),
@@ -273,8 +274,8 @@ extension Hostile {
         .refuses([400], "a request instead of an end", chunks("0\r\nGET /health HTTP/1.1\r\n\r\n")),
         .refuses(
             [400, 431], "a trailer of 20 KB", chunks("0\r\nX-A: " + long(20480) + "\r\n\r\n")),
-        .refuses(
-            [400, 431], "a thousand trailers",
+        .either(
+            [200, 400, 431], "a thousand trailers, 8 KB together",
             chunks("0\r\n" + long(1000, of: "X-A: 1\r\n") + "\r\n")),
         .refuses([400, 431], "a trailer without an end", chunks("0\r\nX-A: " + long(40960))),
     ]
@@ -302,7 +303,7 @@ extension Hostile {
         .either([200, 417], "an empty expectation", get("Expect:")),
         .refuses(
             [413], "100-continue for too large a body",
-            post("Expect: 100-continue", "Content-Length: 65537", body: "")),
+            post("Expect: 100-continue", "Content-Length: 131073", body: "")),
         .refuses(
             [400], "100-continue for a bad length",
             post("Expect: 100-continue", "Content-Length: -1", body: "")),
@@ -351,7 +352,7 @@ extension Hostile {
             post("Content-Length: 5", body: "hello!!") + get()),
         .inOrder(
             [413], .closes, "too large a body before a request",
-            post("Content-Length: 65537", body: "") + get()),
+            post("Content-Length: 131073", body: "") + get()),
         .inOrder(
             [200, 505], .closes, "another version behind a good request",
             get() + line("GET /health HTTP/2.0")),

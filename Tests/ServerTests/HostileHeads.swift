@@ -68,7 +68,8 @@ extension Hostile {
         .serves(404, "DELETE of nothing", line("DELETE /nothing HTTP/1.1")),
         .serves(405, "DELETE of health", line("DELETE /health HTTP/1.1")),
         .either([405, 501], "TRACE", line("TRACE /health HTTP/1.1")),
-        .either([400, 405, 501], "CONNECT", "CONNECT test:80 HTTP/1.1\r\nHost: test:80\r\n\r\n"),
+        .either(
+            [400, 404, 405, 501], "CONNECT", "CONNECT test:80 HTTP/1.1\r\nHost: test:80\r\n\r\n"),
     ]
 
     static let targets: [Hostile] = [

@@ -79,7 +79,7 @@ enum Delivery: CaseIterable, Sendable {
             if row.ends { client.finishSending() }
             for (index, answer) in row.answers.enumerated() {
                 do throws(ClientError) {
-                    let reply = try client.reply(toHead: answer.toHead, withinMs: 3000)
+                    let reply = try client.reply(toHead: answer.toHead, withinMs: 2000)
                     let isLast = index == row.answers.count - 1
                     found += complaints(
                         about: reply, answer, closes: isLast && row.after == .closes && !row.ends)
@@ -94,7 +94,7 @@ enum Delivery: CaseIterable, Sendable {
                 let ending = client.ending()
                 if !ending.isOver { found.append("had to close, but: \(ending)") }
             case .serves:
-                let reply = try client.ask("GET", "/health", withinMs: 3000)
+                let reply = try client.ask("GET", "/health", withinMs: 2000)
                 if reply.status != 200 || !reply.text.contains("healthy") {
                     found.append("the request behind it got \(reply.status) \(reply.text)")
                 }
