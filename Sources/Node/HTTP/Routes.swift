@@ -10,6 +10,8 @@ extension Shard {
         case health
         case ready
         case test
+        /// The path's percent-encoding is broken.
+        case malformed
         case unknown
     }
 
@@ -20,7 +22,9 @@ extension Shard {
         if request.target == .asterisk {
             return replyOptions(index, request, allow: anyMethod)
         }
-        switch find(request.path) {
+        var route = find(request.path)
+        if route == .unknown { route = findDecoded(request.path) }
+        switch route {
         case .health:
             guard isRead(index, request) else { return }
             unsafe replyJSON(index, request, healthBody)
@@ -34,6 +38,8 @@ extension Shard {
                 start: body.utf8Start, count: body.utf8CodeUnitCount)
             unsafe replyJSON(index, request, bytes)
         case .test: routeTest(index, request)
+        case .malformed:
+            refuse(index, .badRequest, "A percent sign in the path is not followed by two digits")
         case .unknown: replyError(index, request, .notFound, "There is nothing here")
         }
     }
@@ -52,6 +58,14 @@ extension Shard {
         if path.equals("/ready") { return .ready }
         if settings.testRoutes, path.begins(with: "/_test/") { return .test }
         return .unknown
+    }
+
+    /// The same for a path that is written with percent-encoding where it need not be.
+    private func findDecoded(_ path: RawSpan) -> Route {
+        if Percent.isPlain(path, as: .path) { return .unknown }
+        var writer = unsafe ByteWriter(scratch, capacity: Self.scratchBytes)
+        guard Percent.decode(path, as: .path, into: &writer) != nil else { return .malformed }
+        return unsafe find(UnsafeRawBufferPointer(writer.written).bytes)
     }
 
     // MARK: Methods

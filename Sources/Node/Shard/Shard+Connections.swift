@@ -101,6 +101,11 @@ extension Shard {
         if !hasOutput, unsafe connection.pointee.phase != .streaming, !flags.contains(.runnable) {
             if flags.contains(.closeAfterReply) { return linger(index) }
             if flags.contains(.peerEnded) { return close(index) }
+            // A connection that a drain found busy goes when it is done.
+            let isIdle = unsafe connection.pointee.phase == .head
+            if acceptsNoMoreRequests, isIdle, unsafe connection.pointee.input.count == 0 {
+                return linger(index)
+            }
         }
 
         let unread = unsafe connection.pointee.input.count
@@ -190,8 +195,6 @@ extension Shard {
         }
         guard result == 0 else { return close(index) }
         unsafe connection.pointee.flags.insert(.peerEnded)
-        // A body that can't be completed any more will never be answered.
-        if unsafe connection.pointee.phase == .body { dropArriving(index) }
         settle(index)
     }
 

@@ -21,6 +21,10 @@ import Wire
     /// The head of the request that is being looked at.
     let head: UnsafeMutablePointer<HTTPRequestHead>
 
+    /// Room to decode a target, which is never longer than a head.
+    let scratch: UnsafeMutablePointer<UInt8>
+    static let scratchBytes = HTTPLimits.headBytesCeiling
+
     var pool: BlockPool
     var timers: TimerWheel
     var runnable: SlotList
@@ -84,6 +88,7 @@ import Wire
         self.log = log
         unsafe head = .allocate(capacity: 1)
         unsafe head.initialize(to: HTTPRequestHead())
+        unsafe scratch = .allocate(capacity: Self.scratchBytes)
         self.pool = pool
         self.timers = timers
         unsafe connections = unsafe connectionPages.bound(to: Connection.self)
