@@ -118,7 +118,8 @@ extension Hostile {
         .refuses([400, 501], "xchunked", post("Transfer-Encoding: xchunked", body: "0\r\n\r\n")),
         .refuses([400, 501], "chunkedx", post("Transfer-Encoding: chunkedx", body: "0\r\n\r\n")),
         .refuses([400, 501], "chunk", post("Transfer-Encoding: chunk", body: "0\r\n\r\n")),
-        .refuses([501], "a coding nobody knows", post("Transfer-Encoding: cow", body: "0\r\n\r\n")),
+        .refuses(
+            [400, 501], "a coding nobody knows", post("Transfer-Encoding: cow", body: "0\r\n\r\n")),
         .refuses(
             [501], "gzip, chunked", post("Transfer-Encoding: gzip, chunked", body: "0\r\n\r\n")),
         .refuses([400, 501], "gzip", post("Transfer-Encoding: gzip", body: "")),

@@ -186,7 +186,8 @@ public final class Server {
 
     public static func temporaryDirectory() throws(ClientError) -> String {
         let base = environment("TMPDIR") ?? "/tmp"
-        var template = Array("\(base)/needletail-test-XXXXXX".utf8CString)
+        var template = Array(
+            "\(base)/needletail-test-\(String(repeating: "X", count: 6))".utf8CString)
         guard mkdtemp(&template) != nil else { throw .system("mkdtemp", errno) }
         return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
