@@ -4,7 +4,8 @@
 /// Decoding is strict, so that one sequence of bytes has one spelling: no white space, no missing
 /// or needless padding, no stray bits at the end. Otherwise two spellings of a signature would
 /// pass for two tokens. No table is looked up and no branch depends on a character's value, since
-/// what passes here is often secret.
+/// what passes here is often secret: eight characters are one integer, a byte each, and what would
+/// be a comparison is an addition that carries into the byte's high bit.
 public enum Base64 {
     @frozen
     public enum Alphabet: Sendable {
@@ -35,31 +36,28 @@ public enum Base64 {
         guard output.count >= count else { return nil }
         var at = 0
         var written = 0
-        while at + 3 <= bytes.count {
-            let group =
-                unsafe UInt32(bytes[at]) << 16 | UInt32(bytes[at + 1]) << 8 | UInt32(bytes[at + 2])
-            unsafe output[written] = character(group >> 18, alphabet)
-            unsafe output[written + 1] = character(group >> 12, alphabet)
-            unsafe output[written + 2] = character(group >> 6, alphabet)
-            unsafe output[written + 3] = character(group, alphabet)
-            at += 3
-            written += 4
+        while at + 8 <= bytes.count {
+            let word = unsafe bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+            let characters = characters(UInt64(bigEndian: word) >> 16, alphabet)
+            unsafe output.storeBytes(
+                of: characters.bigEndian, toByteOffset: written, as: UInt64.self)
+            at += 6
+            written += 8
         }
-        let left = bytes.count - at
-        if left > 0 {
-            var group = unsafe UInt32(bytes[at]) << 16
-            if left == 2 { group |= unsafe UInt32(bytes[at + 1]) << 8 }
-            unsafe output[written] = character(group >> 18, alphabet)
-            unsafe output[written + 1] = character(group >> 12, alphabet)
-            written += 2
-            if left == 2 {
-                unsafe output[written] = character(group >> 6, alphabet)
+        while at < bytes.count {
+            let left = min(6, bytes.count - at)
+            var bits: UInt64 = 0
+            for i in 0..<left { bits |= unsafe UInt64(bytes[at + i]) << (40 - 8 * UInt64(i)) }
+            let characters = characters(bits, alphabet)
+            for i in 0..<((left * 8 + 5) / 6) {
+                unsafe output[written] = UInt8(truncatingIfNeeded: characters >> (56 - 8 * i))
                 written += 1
             }
-            while written < count {
-                unsafe output[written] = 0x3D
-                written += 1
-            }
+            at += left
+        }
+        while written < count {
+            unsafe output[written] = 0x3D
+            written += 1
         }
         return count
     }
@@ -81,76 +79,98 @@ public enum Base64 {
         guard left != 1 else { return nil }
         let count = length / 4 * 3 + (left == 0 ? 0 : left - 1)
         guard output.count >= count else { return nil }
-        var bad: UInt32 = 0
+        var wrong: UInt64 = 0
         var at = 0
         var written = 0
-        while at + 4 <= length {
-            let first = unsafe sextet(text[at], alphabet)
-            let second = unsafe sextet(text[at + 1], alphabet)
-            let third = unsafe sextet(text[at + 2], alphabet)
-            let fourth = unsafe sextet(text[at + 3], alphabet)
-            bad |= first | second | third | fourth
-            let group = first << 18 | second << 12 | third << 6 | fourth
-            unsafe output[written] = UInt8(truncatingIfNeeded: group >> 16)
-            unsafe output[written + 1] = UInt8(truncatingIfNeeded: group >> 8)
-            unsafe output[written + 2] = UInt8(truncatingIfNeeded: group)
-            at += 4
-            written += 3
+        while at + 8 <= length {
+            let word = unsafe text.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+            let bits = bits(UInt64(bigEndian: word), alphabet, &wrong)
+            unsafe output.storeBytes(
+                of: UInt32(truncatingIfNeeded: bits >> 16).bigEndian, toByteOffset: written,
+                as: UInt32.self)
+            unsafe output.storeBytes(
+                of: UInt16(truncatingIfNeeded: bits).bigEndian, toByteOffset: written + 4,
+                as: UInt16.self)
+            at += 8
+            written += 6
         }
-        if left >= 2 {
-            let first = unsafe sextet(text[at], alphabet)
-            let second = unsafe sextet(text[at + 1], alphabet)
-            let third = left == 3 ? unsafe sextet(text[at + 2], alphabet) : 0
-            bad |= first | second | third
-            let group = first << 18 | second << 12 | third << 6
-            unsafe output[written] = UInt8(truncatingIfNeeded: group >> 16)
-            if left == 3 { unsafe output[written + 1] = UInt8(truncatingIfNeeded: group >> 8) }
+        if at < length {
+            // The characters that lack are `A`s, which stand for zero bits.
+            var word: UInt64 = 0x4141_4141_4141_4141
+            for i in 0..<(length - at) {
+                let shift = 56 - 8 * UInt64(i)
+                word = unsafe word & ~(0xFF << shift) | UInt64(text[at + i]) << shift
+            }
+            let bits = bits(word, alphabet, &wrong)
+            for i in 0..<(count - written) {
+                unsafe output[written + i] = UInt8(truncatingIfNeeded: bits >> (40 - 8 * i))
+            }
             // Bits past the last whole byte would be a second spelling of it.
-            let stray = left == 3 ? group & 0xFF : group & 0xFFFF
-            if stray != 0 { return nil }
+            wrong |= bits & (1 << (48 - 8 * UInt64(count - written)) - 1)
         }
-        return bad & invalidSextet == 0 ? count : nil
+        return wrong == 0 ? count : nil
     }
 
-    // MARK: One character
+    // MARK: Eight characters
 
-    /// Set by `sextet` for a character outside the alphabet.
-    private static var invalidSextet: UInt32 { 1 << 31 }
+    private static var ones: UInt64 { 0x0101_0101_0101_0101 }
 
-    /// All ones where `low <= value <= high`, for values below 256.
+    /// 1 in each byte that is at least `bound`, 0 in the others; for bytes below 0x80.
     @inline(__always)
-    private static func within(_ value: UInt32, _ low: UInt32, _ high: UInt32) -> UInt32 {
-        let outside = (value &- low) | (high &- value)
-        return (outside >> 31) &- 1
+    private static func atLeast(_ bound: UInt64, _ bytes: UInt64) -> UInt64 {
+        (bytes &+ (0x80 - bound) &* ones) >> 7 & ones
     }
 
+    /// 1 in each byte from `low` to `high`, 0 in the others; for bytes below 0x80.
     @inline(__always)
-    private static func character(_ group: UInt32, _ alphabet: Alphabet) -> UInt8 {
-        let value = group & 63
-        let plus: UInt32 = alphabet == .standard ? 0x2B : 0x2D
-        let slash: UInt32 = alphabet == .standard ? 0x2F : 0x5F
-        let code =
-            within(value, 0, 25) & (value &+ 0x41)
-            | within(value, 26, 51) & (value &+ 0x47)
-            | within(value, 52, 61) & (value &- 4)
-            | within(value, 62, 62) & plus
-            | within(value, 63, 63) & slash
-        return UInt8(truncatingIfNeeded: code)
+    private static func within(_ low: UInt64, _ high: UInt64, _ bytes: UInt64) -> UInt64 {
+        atLeast(low, bytes) ^ atLeast(high + 1, bytes)
     }
 
+    /// The eight characters for 48 bits, first one highest.
     @inline(__always)
-    private static func sextet(_ character: UInt8, _ alphabet: Alphabet) -> UInt32 {
-        let code = UInt32(character)
-        let plus: UInt32 = alphabet == .standard ? 0x2B : 0x2D
-        let slash: UInt32 = alphabet == .standard ? 0x2F : 0x5F
-        let upper = within(code, 0x41, 0x5A)
-        let lower = within(code, 0x61, 0x7A)
-        let digit = within(code, 0x30, 0x39)
-        let isPlus = within(code, plus, plus)
-        let isSlash = within(code, slash, slash)
-        let value =
-            upper & (code &- 0x41) | lower & (code &- 0x47) | digit & (code &+ 4)
-            | isPlus & 62 | isSlash & 63
-        return value | ~(upper | lower | digit | isPlus | isSlash) & invalidSextet
+    private static func characters(_ bits: UInt64, _ alphabet: Alphabet) -> UInt64 {
+        var values = (bits & 0xFFFF_FF00_0000) << 8 | bits & 0xFF_FFFF
+        values = (values & 0x00FF_F000_00FF_F000) << 4 | values & 0x0000_0FFF_0000_0FFF
+        values = (values & 0x0FC0_0FC0_0FC0_0FC0) << 2 | values & 0x003F_003F_003F_003F
+        // How far each stretch of the alphabet is from the one before. No sum leaves its byte.
+        let isStandard = alphabet == .standard
+        let more =
+            values &+ 0x41 &* ones &+ 6 &* atLeast(26, values)
+            &+ (isStandard ? 3 : 49) &* atLeast(63, values)
+        return more &- 75 &* atLeast(52, values)
+            &- (isStandard ? 15 : 13) &* atLeast(62, values)
+    }
+
+    /// The 48 bits that eight characters stand for; leaves a bit in `wrong` where one of them is
+    /// not of the alphabet.
+    @inline(__always)
+    private static func bits(
+        _ characters: UInt64, _ alphabet: Alphabet, _ wrong: inout UInt64
+    ) -> UInt64 {
+        let high = characters & (0x80 &* ones)
+        let codes = characters ^ high
+        let upper = within(0x41, 0x5A, codes)
+        let lower = within(0x61, 0x7A, codes)
+        let digit = within(0x30, 0x39, codes)
+        let values: UInt64
+        let known: UInt64
+        switch alphabet {
+        case .standard:
+            let plus = within(0x2B, 0x2B, codes)
+            let slash = within(0x2F, 0x2F, codes)
+            known = upper | lower | digit | plus | slash
+            values = codes &+ 19 &* plus &+ 16 &* slash
+        case .urlSafe:
+            let minus = within(0x2D, 0x2D, codes)
+            let line = within(0x5F, 0x5F, codes)
+            known = upper | lower | digit | minus | line
+            values = codes &+ 17 &* minus &- 32 &* line
+        }
+        wrong |= high | known ^ ones
+        var bits = values &+ 4 &* digit &- 65 &* upper &- 71 &* lower
+        bits = (bits & 0x3F00_3F00_3F00_3F00) >> 2 | bits & 0x003F_003F_003F_003F
+        bits = (bits & 0x0FFF_0000_0FFF_0000) >> 4 | bits & 0x0000_0FFF_0000_0FFF
+        return (bits & 0x00FF_FFFF_0000_0000) >> 8 | bits & 0x00FF_FFFF
     }
 }

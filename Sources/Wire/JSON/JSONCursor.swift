@@ -35,7 +35,7 @@ struct JSONCursor {
         unsafe base.load(fromByteOffset: offset, as: UInt8.self)
     }
 
-    @inline(__always)
+    @inline(never)
     mutating func fail(_ reason: JSONFault, at offset: Int) -> Bool {
         fault = offset >= end ? .unexpectedEnd : reason
         at = min(offset, end)
@@ -46,26 +46,24 @@ struct JSONCursor {
 
     @inline(__always)
     mutating func skipSpace() {
-        if at < end && self[at] <= 0x20 { skipSpaceRun() }
+        if at < end && self[at] <= 0x20 { at = spaceEnd(from: at) }
     }
 
     /// Pretty-printed text has a line feed and then a run of blanks: one or two blocks.
-    @inline(__always)
-    private mutating func skipSpaceRun() {
-        var i = at
-        while i + 16 <= end {
+    @inline(never)
+    private func spaceEnd(from start: Int) -> Int {
+        var i = start
+        while i &+ 16 <= end {
             let block = unsafe (base + i).loadUnaligned(as: SIMD16<UInt8>.self)
             let blanks =
-                (block .== 0x20) .| (block .== 0x0A) .| (block .== 0x0D) .| (block .== 0x09)
-            let others = unsafe ~UInt128(block: unsafeBitCast(blanks, to: SIMD16<UInt8>.self))
-            i += others.trailingZeroBitCount >> 3
-            if others != 0 {
-                at = i
-                return
-            }
+                block.zeros(after: 0x20) | block.zeros(after: 0x0A) | block.zeros(after: 0x0D)
+                | block.zeros(after: 0x09)
+            let others = blanks ^ SIMD16(repeating: 0x80)
+            if !others.isUnmarked { return i &+ others.firstMark }
+            i = i &+ 16
         }
-        while i < end, isBlank(self[i]) { i += 1 }
-        at = i
+        while i < end, isBlank(self[i]) { i = i &+ 1 }
+        return i
     }
 
     @inline(__always)
@@ -86,9 +84,19 @@ struct JSONCursor {
     @inline(__always)
     mutating func skipString() -> Bool {
         sawEscape = false
-        var i = at + 1
+        let i = stringStop(from: at &+ 1)
+        if i < end && self[i] == 0x22 {
+            at = i &+ 1
+            return true
+        }
+        return skipString(from: i)
+    }
+
+    /// Passes the rest of a string that is more than plain ASCII text, from `start` on.
+    @inline(never)
+    private mutating func skipString(from start: Int) -> Bool {
+        var i = start
         while true {
-            i = stringStop(from: i)
             guard i < end else { return fail(.unexpectedEnd, at: end) }
             let byte = self[i]
             if byte == 0x22 {
@@ -107,9 +115,10 @@ struct JSONCursor {
                 repeat {
                     let length = unsafe UTF8Text.sequenceLength(base, i, end)
                     guard length > 0 else { return fail(.badUTF8, at: i) }
-                    i += length
+                    i = i &+ length
                 } while i < end && self[i] >= 0x80
             }
+            i = stringStop(from: i)
         }
     }
 
@@ -118,24 +127,17 @@ struct JSONCursor {
     @inline(__always)
     private func stringStop(from start: Int) -> Int {
         var i = start
-        while i + 16 <= end {
-            // Each term has its high bit set for what it looks for, given a byte below 0x80; the
-            // last one is the byte itself, which covers the rest.
+        while i &+ 16 <= end {
+            // A byte with its high bit set is a stop too, so what it does to the rest is no matter.
             let block = unsafe (base + i).loadUnaligned(as: SIMD16<UInt8>.self)
-            let one = SIMD16<UInt8>(repeating: 1)
-            let quote = (block ^ SIMD16(repeating: 0x22)) &- one
-            let backslash = (block ^ SIMD16(repeating: 0x5C)) &- one
-            let control = block &- SIMD16(repeating: 0x20)
-            let marks = (quote | backslash | control | block) & SIMD16(repeating: 0x80)
-            let halves = unsafe unsafeBitCast(marks, to: SIMD2<UInt64>.self)
-            if halves[0] != 0 { return i + halves[0].trailingZeroBitCount >> 3 }
-            if halves[1] != 0 { return i + 8 + halves[1].trailingZeroBitCount >> 3 }
-            i += 16
+            let stops = (block.stringStops | block) & SIMD16(repeating: 0x80)
+            if !stops.isUnmarked { return i &+ stops.firstMark }
+            i = i &+ 16
         }
         while i < end {
             let byte = self[i]
             if byte < 0x20 || byte == 0x22 || byte == 0x5C || byte >= 0x80 { break }
-            i += 1
+            i = i &+ 1
         }
         return i
     }
@@ -196,22 +198,22 @@ struct JSONCursor {
     @inline(__always)
     mutating func skipNumber() -> Bool {
         var i = at
-        if self[i] == 0x2D { i += 1 }
+        if self[i] == 0x2D { i = i &+ 1 }
         guard i < end, isDigit(self[i]) else { return fail(.badNumber, at: i) }
         if self[i] == 0x30 {
-            i += 1
+            i = i &+ 1
             if i < end, isDigit(self[i]) { return fail(.badNumber, at: i) }
         } else {
             i = skipDigits(i)
         }
         if i < end, self[i] == 0x2E {
-            i += 1
+            i = i &+ 1
             guard i < end, isDigit(self[i]) else { return fail(.badNumber, at: i) }
             i = skipDigits(i)
         }
         if i < end, self[i] | 0x20 == 0x65 {
-            i += 1
-            if i < end, self[i] == 0x2B || self[i] == 0x2D { i += 1 }
+            i = i &+ 1
+            if i < end, self[i] == 0x2B || self[i] == 0x2D { i = i &+ 1 }
             guard i < end, isDigit(self[i]) else { return fail(.badNumber, at: i) }
             i = skipDigits(i)
         }
@@ -225,11 +227,11 @@ struct JSONCursor {
     @inline(__always)
     private func skipDigits(_ start: Int) -> Int {
         var i = start
-        while i < end, isDigit(self[i]) { i += 1 }
+        while i < end, isDigit(self[i]) { i = i &+ 1 }
         return i
     }
 
-    @inline(__always)
+    @inline(never)
     private mutating func skipLiteral(_ literal: StaticString) -> Bool {
         let text = unsafe literal.utf8Start
         for i in 0..<literal.utf8CodeUnitCount {

@@ -8,7 +8,7 @@ import Glibc
 @safe
 struct JSONPatchTable: ~Copyable {
     /// How many members a patch may have in all, which bounds what one patch makes us allocate to
-    /// 8 MB. Real patches have a handful.
+    /// some 20 MB. Real patches have a handful.
     static let membersMax = 131_072
 
     /// No member: the patch itself as a parent, the end of a chain of siblings.

@@ -97,14 +97,13 @@ public enum JSONString {
 
     // MARK: Escapes
 
-    private static func nextEscaped(in text: UnsafeRawBufferPointer, from start: Int) -> Int {
+    /// The next byte that cannot stand in a JSON string as it is; the end where there is none.
+    static func nextEscaped(in text: UnsafeRawBufferPointer, from start: Int) -> Int {
         var at = start
         while at + 16 <= text.count {
             let block = unsafe text.loadUnaligned(fromByteOffset: at, as: SIMD16<UInt8>.self)
-            let mask =
-                (block .< 0x20) .| (block .== 0x22) .| (block .== 0x5C)
-            let marks = unsafe UInt128(block: unsafeBitCast(mask, to: SIMD16<UInt8>.self))
-            if marks != 0 { return at + marks.trailingZeroBitCount >> 3 }
+            let stops = block.stringStops & ~block & SIMD16(repeating: 0x80)
+            if !stops.isUnmarked { return at + stops.firstMark }
             at += 16
         }
         while at < text.count {
@@ -176,23 +175,14 @@ struct JSONStringPieces {
         guard let byte = cursor.byte else { return nil }
         if byte == 0x5C { return escape() }
         let start = cursor.at
-        cursor.at = start + run(from: start)
+        let text = unsafe UnsafeRawBufferPointer(start: cursor.base, count: cursor.end)
+        cursor.at = unsafe JSONString.nextEscaped(in: text, from: start)
         if cursor.at == start {
             // The closing quote, or a bare control character, which no JSON string has.
             isWhole = byte == 0x22 && start + 1 == cursor.end
             return nil
         }
         return unsafe Piece(start: cursor.base + start, count: cursor.at - start, packed: 0)
-    }
-
-    private func run(from start: Int) -> Int {
-        var at = start
-        while at < cursor.end {
-            let byte = cursor[at]
-            if byte < 0x20 || byte == 0x22 || byte == 0x5C { break }
-            at += 1
-        }
-        return at - start
     }
 
     private mutating func escape() -> Piece? {
