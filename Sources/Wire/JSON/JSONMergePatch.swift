@@ -84,6 +84,7 @@ public enum JSONMergePatch {
         in target: UnsafeRawBufferPointer, _ cursor: inout JSONCursor,
         _ table: inout JSONPatchTable
     ) -> Bool {
+        var scratch = JSONNameScratch()
         var parent = JSONPatchTable.none
         var depth = 1
         guard cursor.skip(0x7B, else: .notAnObject) else { return false }
@@ -107,8 +108,9 @@ public enum JSONMergePatch {
             guard cursor.byte == 0x22 else { return cursor.fail(.missingName, at: cursor.at) }
             let nameStart = cursor.at
             guard cursor.skipString() else { return false }
-            let found = unsafe table.find(
-                JSONName(target, nameStart..<cursor.at, hasEscapes: cursor.sawEscape), in: parent)
+            let name = unsafe scratch.name(
+                nameStart..<cursor.at, in: target, hasEscapes: cursor.sawEscape)
+            let found = table.find(name, in: parent)
             guard cursor.skip(0x3A, else: .missingColon) else { return false }
             cursor.skipSpace()
             if found != JSONPatchTable.none {
@@ -137,6 +139,7 @@ public enum JSONMergePatch {
         _ patch: UnsafeRawBufferPointer, _ table: borrowing JSONPatchTable,
         _ writer: inout JSONMergeWriter
     ) -> Bool {
+        var scratch = JSONNameScratch()
         var parent = JSONPatchTable.none
         guard cursor.skip(0x7B, else: .notAnObject) else { return false }
         writer.put(0x7B)
@@ -159,7 +162,7 @@ public enum JSONMergePatch {
             guard cursor.skipString() else { return false }
             let name = nameStart..<cursor.at
             let found = unsafe table.find(
-                JSONName(target, name, hasEscapes: cursor.sawEscape), in: parent)
+                scratch.name(name, in: target, hasEscapes: cursor.sawEscape), in: parent)
             guard cursor.skip(0x3A, else: .missingColon) else { return false }
             cursor.skipSpace()
             let place = cursor.at

@@ -15,7 +15,10 @@ struct JSONPatchTable: ~Copyable {
     static let none = -1
 
     struct Member {
+        /// As sent, with its quotes.
         var name: Range<Int>
+        /// What the name decodes to, in the patch or in `decoded`.
+        var text: JSONName
         /// As sent; of an object only its first byte, since it is never copied whole.
         var value: Range<Int>
         var hash: UInt64
@@ -28,7 +31,6 @@ struct JSONPatchTable: ~Copyable {
         /// Where the last member of this name in the target has its value; 0 while none was seen.
         var place = 0
         var kind: JSONKind
-        var nameHasEscapes: Bool
         /// A later member of the patch has the same name, and counts instead.
         var isOverridden = false
     }
@@ -37,6 +39,10 @@ struct JSONPatchTable: ~Copyable {
     /// The members by parent, hash, name and place in the patch.
     private var order: [Int32] = []
     private let patch: UnsafeRawBufferPointer
+    /// The names that were sent with escapes, decoded one after the other. Never moves, since
+    /// members point into it; as large as the patch, since nothing decodes to more than it was.
+    private var decoded: UnsafeMutableRawBufferPointer?
+    private var decodedCount = 0
     private var rootFirstChild: Int32 = -1
     private var rootEnd = 0
 
@@ -48,6 +54,10 @@ struct JSONPatchTable: ~Copyable {
 
     init(_ patch: UnsafeRawBufferPointer) {
         unsafe self.patch = patch
+    }
+
+    deinit {
+        unsafe decoded?.deallocate()
     }
 
     /// Reads the patch, which has to be an object; once, before anything else.
@@ -106,7 +116,8 @@ struct JSONPatchTable: ~Copyable {
     }
 
     /// Reads a name and its value; of an object only the opening brace.
-    private func readMember(_ cursor: inout JSONCursor, parent: Int, depth: Int) -> Member? {
+    private mutating func readMember(_ cursor: inout JSONCursor, parent: Int, depth: Int) -> Member?
+    {
         guard cursor.byte == 0x22 else {
             _ = cursor.fail(.missingName, at: cursor.at)
             return nil
@@ -131,10 +142,25 @@ struct JSONPatchTable: ~Copyable {
         } else {
             guard cursor.skipValue(depthMax: JSONValidator.depthMax - depth) else { return nil }
         }
-        let hash = unsafe JSONName(patch, name, hasEscapes: nameHasEscapes).hash
+        let text = nameHasEscapes ? decode(name) : unsafe JSONName(plain: patch, name)
         return Member(
-            name: name, value: valueStart..<cursor.at, hash: hash, parent: Int32(parent),
-            kind: kind, nameHasEscapes: nameHasEscapes)
+            name: name, text: text, value: valueStart..<cursor.at, hash: text.hash,
+            parent: Int32(parent), kind: kind)
+    }
+
+    private mutating func decode(_ name: Range<Int>) -> JSONName {
+        let space: UnsafeMutableRawBufferPointer
+        if let decoded = unsafe decoded {
+            unsafe space = decoded
+        } else {
+            unsafe space = .allocate(byteCount: patch.count, alignment: 1)
+            unsafe decoded = space
+        }
+        let text = unsafe JSONName(
+            escaped: patch, name,
+            into: UnsafeMutableRawBufferPointer(rebasing: space[decodedCount...]))
+        decodedCount += unsafe text.bytes.count
+        return text
     }
 
     private static func invalid(_ cursor: JSONCursor) -> Reading {
@@ -162,14 +188,14 @@ struct JSONPatchTable: ~Copyable {
             if members[index].hash != hash {
                 isGreater = members[index].hash > hash
             } else {
-                isGreater = self.name(index).compare(name) > 0
+                isGreater = members[index].text.compare(name) > 0
             }
             if isGreater { high = middle } else { low = middle + 1 }
         }
         let start = parent == Self.none ? 0 : Int(members[parent].childrenStart)
         guard low > start else { return Self.none }
         let index = Int(order[low - 1])
-        guard members[index].hash == hash, self.name(index).compare(name) == 0 else {
+        guard members[index].hash == hash, members[index].text.compare(name) == 0 else {
             return Self.none
         }
         return index
@@ -177,11 +203,6 @@ struct JSONPatchTable: ~Copyable {
 
     mutating func note(place: Int, of member: Int) {
         members[member].place = place
-    }
-
-    private func name(_ index: Int) -> JSONName {
-        unsafe JSONName(
-            patch, members[index].name, hasEscapes: members[index].nameHasEscapes)
     }
 
     // MARK: Sorting
@@ -199,7 +220,7 @@ struct JSONPatchTable: ~Copyable {
                 if at > start {
                     let before = Int(order[at - 1])
                     if members[before].hash == members[index].hash,
-                        name(before).compare(name(index)) == 0
+                        members[before].text.compare(members[index].text) == 0
                     {
                         members[before].isOverridden = true
                     }
@@ -218,73 +239,77 @@ struct JSONPatchTable: ~Copyable {
     private func precedes(_ a: Int, _ b: Int) -> Bool {
         if members[a].parent != members[b].parent { return members[a].parent < members[b].parent }
         if members[a].hash != members[b].hash { return members[a].hash < members[b].hash }
-        let compared = name(a).compare(name(b))
+        let compared = members[a].text.compare(members[b].text)
         return compared == 0 ? a < b : compared < 0
     }
 }
 
-/// A member's name in the text it stands in, hashed and compared by what it decodes to.
+/// What a member's name decodes to, to be looked up. Without escapes that is the very text it stands
+/// in; with them it is decoded once, not at each of the many comparisons a search makes of it.
 @safe
 struct JSONName {
-    /// With its quotes.
-    let raw: UnsafeRawBufferPointer
-    let hasEscapes: Bool
+    let bytes: UnsafeRawBufferPointer
 
-    init(_ text: UnsafeRawBufferPointer, _ name: Range<Int>, hasEscapes: Bool) {
-        unsafe raw = UnsafeRawBufferPointer(rebasing: text[name])
-        self.hasEscapes = hasEscapes
+    /// The name that stands at `name`, quotes included, in `text`, and has no escapes.
+    init(plain text: UnsafeRawBufferPointer, _ name: Range<Int>) {
+        unsafe bytes = UnsafeRawBufferPointer(
+            rebasing: text[(name.lowerBound + 1)..<(name.upperBound - 1)])
     }
 
-    /// FNV-1a over the decoded bytes.
+    /// Decodes the name that stands at `name` into `space`, which must last as long as the answer
+    /// and is never too small if it has as many bytes.
+    init(
+        escaped text: UnsafeRawBufferPointer, _ name: Range<Int>,
+        into space: UnsafeMutableRawBufferPointer
+    ) {
+        let count = unsafe JSONString.decode(
+            UnsafeRawBufferPointer(rebasing: text[name]), into: space)
+        unsafe bytes = UnsafeRawBufferPointer(rebasing: space[..<(count ?? 0)])
+    }
+
+    /// FNV-1a.
     var hash: UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        if !hasEscapes {
-            for i in unsafe 1..<(raw.count - 1) {
-                unsafe hash = (hash ^ UInt64(raw[i])) &* 0x100_0000_01B3
-            }
-            return hash
-        }
-        var pieces = unsafe JSONStringPieces(raw)
-        while let piece = pieces.next() {
-            for i in 0..<piece.count { hash = (hash ^ UInt64(piece[i])) &* 0x100_0000_01B3 }
+        for i in unsafe 0..<bytes.count {
+            unsafe hash = (hash ^ UInt64(bytes[i])) &* 0x100_0000_01B3
         }
         return hash
     }
 
-    /// Below, at or above 0 as this name's decoded bytes come before, equal or come after the
-    /// other's.
+    /// Below, at or above 0 as this name comes before, equals or comes after the other.
     func compare(_ other: JSONName) -> Int {
-        if !hasEscapes, !other.hasEscapes {
-            let length = unsafe raw.count - 2
-            let otherLength = unsafe other.raw.count - 2
-            let compared = unsafe memcmp(
-                raw.baseAddress.unsafelyUnwrapped + 1,
-                other.raw.baseAddress.unsafelyUnwrapped + 1, min(length, otherLength))
-            return compared != 0 ? Int(compared) : length - otherLength
+        let length = unsafe bytes.count
+        let otherLength = unsafe other.bytes.count
+        guard let mine = unsafe bytes.baseAddress, let theirs = unsafe other.bytes.baseAddress
+        else { return length - otherLength }
+        let compared = unsafe memcmp(mine, theirs, min(length, otherLength))
+        return compared != 0 ? Int(compared) : length - otherLength
+    }
+}
+
+/// Room for one decoded name at a time, which the next one overwrites.
+@safe
+struct JSONNameScratch: ~Copyable {
+    private var space: UnsafeMutableRawBufferPointer?
+
+    init() { unsafe space = nil }
+
+    deinit {
+        unsafe space?.deallocate()
+    }
+
+    mutating func name(
+        _ name: Range<Int>, in text: UnsafeRawBufferPointer, hasEscapes: Bool
+    ) -> JSONName {
+        if !hasEscapes { return unsafe JSONName(plain: text, name) }
+        if let space = unsafe space, space.count >= name.count {
+            return unsafe JSONName(escaped: text, name, into: space)
         }
-        var mine = unsafe JSONStringPieces(raw)
-        var theirs = unsafe JSONStringPieces(other.raw)
-        var myPiece = mine.next()
-        var theirPiece = theirs.next()
-        var i = 0
-        var j = 0
-        while true {
-            guard let a = myPiece else { return theirPiece == nil ? 0 : -1 }
-            guard let b = theirPiece else { return 1 }
-            while i < a.count, j < b.count {
-                if a[i] != b[j] { return Int(a[i]) - Int(b[j]) }
-                i += 1
-                j += 1
-            }
-            if i == a.count {
-                myPiece = mine.next()
-                i = 0
-            }
-            if j == b.count {
-                theirPiece = theirs.next()
-                j = 0
-            }
-        }
+        unsafe space?.deallocate()
+        let grown = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: name.count * 2, alignment: 1)
+        unsafe space = grown
+        return unsafe JSONName(escaped: text, name, into: grown)
     }
 }
 
