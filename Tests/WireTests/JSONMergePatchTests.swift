@@ -113,10 +113,11 @@ import Testing
     @Test func `agrees with the RFC's pseudo code on random documents`() {
         var random = JSONRandom(seed: 6)
         for round in 0..<50_000 {
+            let depth = round % 16 == 0 ? 4 : 2
             let target = Array(
-                (round % 4 == 0 ? random.document(depth: 3) : random.object(depth: 3)).utf8)
+                (round % 4 == 1 ? random.document(depth: depth) : random.object(depth: depth)).utf8)
             let patch = Array(
-                (round % 8 == 0 ? random.document(depth: 3) : random.object(depth: 3)).utf8)
+                (round % 8 == 2 ? random.document(depth: depth) : random.object(depth: depth)).utf8)
             let (outcome, result) = apply(patch, target)
             guard case .merged = outcome, let tree = JSONTree(result) else {
                 Issue.record("\(outcome) for \(text(target)) patched with \(text(patch))")
@@ -130,12 +131,14 @@ import Testing
 
     @Test func `never writes past its output, and always fits the room it asks for`() {
         var random = JSONRandom(seed: 7)
-        for _ in 0..<300 {
-            let target = Array(random.object(depth: 3).utf8)
-            let patch = Array(random.object(depth: 3).utf8)
+        for _ in 0..<100 {
+            let target = Array(random.object(depth: 2).utf8)
+            let patch = Array(random.object(depth: 2).utf8)
             let whole = apply(patch, target).result
             for room in 0..<whole.count {
-                #expect(apply(patch, target, room: room).outcome == .tooLarge)
+                if apply(patch, target, room: room).outcome != .tooLarge {
+                    Issue.record("\(whole.count) bytes went into \(room)")
+                }
             }
             #expect(apply(patch, target, room: whole.count).result == whole)
         }
@@ -202,7 +205,7 @@ import Testing
                         patch, to: target,
                         into: UnsafeMutableRawBufferPointer(rebasing: $0.dropLast()))
                 }
-                #expect(output.last == 0xAA)
+                if output.last != 0xAA { Issue.record("wrote past the output") }
                 guard case .merged(let count) = outcome else { return (outcome, []) }
                 return (outcome, Array(output[..<count]))
             }

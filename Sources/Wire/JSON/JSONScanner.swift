@@ -54,7 +54,13 @@ public struct JSONMember: Equatable, Sendable {
     public func isNamed(_ text: StaticString, in bytes: UnsafeRawBufferPointer) -> Bool {
         let wanted = unsafe UnsafeRawBufferPointer(
             start: text.utf8Start, count: text.utf8CodeUnitCount)
-        if !nameHasEscapes, name.count != wanted.count + 2 { return false }
+        if !nameHasEscapes {
+            guard name.count == wanted.count + 2 else { return false }
+            for i in 0..<wanted.count {
+                if unsafe bytes[name.lowerBound + 1 + i] != wanted[i] { return false }
+            }
+            return true
+        }
         return unsafe JSONString.decodes(UnsafeRawBufferPointer(rebasing: bytes[name]), to: wanted)
     }
 }
