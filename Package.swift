@@ -28,14 +28,19 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLiburing", providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .target(name: "CMachine"),
         .target(
             name: "Machine", dependencies: ["CLiburing", "CMachine"], swiftSettings: strict,
             linkerSettings: [.linkedLibrary(":liburing.a")]),
         .target(name: "Wire", exclude: ["HTTP/README.md"], swiftSettings: strict),
+        .target(name: "Keyspace", exclude: ["README.md"], swiftSettings: strict),
+        .target(
+            name: "Identity", dependencies: ["COpenSSL"], exclude: ["README.md"],
+            swiftSettings: strict, linkerSettings: [.linkedLibrary(":libcrypto.a")]),
         .target(name: "Options", swiftSettings: strict),
         .target(
-            name: "Node", dependencies: ["Machine", "Wire", "Options"], swiftSettings: strict),
+            name: "Node", dependencies: ["Machine", "Wire", "Keyspace", "Identity", "Options"], swiftSettings: strict),
         .executableTarget(
             name: "needletail", dependencies: ["Node", "Options"], swiftSettings: strict),
         .executableTarget(

@@ -1,0 +1,50 @@
+/// Checking the whole against itself, for tests: it takes as long as there are records.
+extension Keyspace {
+    /// Stops the process when index, arena, listings, wheel or counters disagree.
+    public func audit() {
+        let records = records
+        var inArena = Set<Ref>()
+        var alive = Set<Ref>()
+        var expiring = Set<Ref>()
+        arena.audit { ref, record in
+            inArena.insert(ref)
+            guard !record.isTombstone else { return }
+            alive.insert(ref)
+            if record.expiresAt != 0 { expiring.insert(ref) }
+            invariant(record.created <= record.stamp, "a record is older than its creation")
+        }
+        var inIndex = Set<Ref>()
+        var cursor: UInt64 = 0
+        var isMore = true
+        while isMore {
+            isMore = index.walk(&cursor) { ref in
+                invariant(inIndex.insert(ref).inserted, "the index names a record twice")
+                let record = records[ref]
+                let found = unsafe index.find(index.hash(record), record.table, record.key)
+                invariant(found == ref, "a record of the index can't be found by its key")
+            }
+        }
+        invariant(inIndex == inArena, "index and arena hold different records")
+        invariant(inIndex.count == index.count, "the index is miscounted")
+        invariant(alive.count == count, "the live records are miscounted")
+
+        var listed = Set<Ref>()
+        for table in 0..<tablesCapacity {
+            let before = listed.count
+            unsafe tables[table].listing.audit(records, pages) { ref in
+                invariant(Int(records[ref].table) == table, "a record is in another's listing")
+                listed.insert(ref)
+            }
+            let count = unsafe tables[table].count
+            invariant(listed.count - before == count, "a table's records are miscounted")
+        }
+        invariant(listed == alive, "the listings and the arena hold different records")
+
+        var linked = Set<Ref>()
+        wheel.audit(records) { linked.insert($0) }
+        invariant(linked == expiring, "the wheel and the arena hold different expiries")
+        if settings.memoryBytesMax > 0 {
+            invariant(memoryBytes <= settings.memoryBytesMax, "the memory limit is exceeded")
+        }
+    }
+}
