@@ -147,11 +147,17 @@ import Glibc
 public struct Waker: Sendable {
     let fd: Int32
 
+    /// For a worker's `CompletionInbox`, which can carry a number and nothing more.
+    public var descriptor: Int32 { fd }
+
+    /// The same waker again from its number.
+    public init(descriptor: Int32) { fd = descriptor }
+
     public static func make() throws(SystemError) -> Waker {
         // Blocking: a read through io_uring then waits for a wake-up instead of failing.
         let fd = eventfd(0, Int32(EFD_CLOEXEC))
         guard fd >= 0 else { throw SystemError("eventfd", errno, hint: "raise ulimit -n") }
-        return Waker(fd: fd)
+        return Waker(descriptor: fd)
     }
 
     public func wake() {

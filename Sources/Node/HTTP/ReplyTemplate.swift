@@ -19,6 +19,7 @@ struct ReplyTemplate {
         }
     }
 
+    /// The line of the length is left open, as `HTTPReplyHead` does.
     @inline(__always)
     func write(contentLength: Int, into writer: inout ByteWriter) {
         let target = unsafe writer.reserve(count)
@@ -26,6 +27,5 @@ struct ReplyTemplate {
             unsafe target.update(from: source.baseAddress.unsafelyUnwrapped, count: count)
         }
         writer.write(decimal: UInt64(truncatingIfNeeded: contentLength))
-        HTTPReplyHead.finish(into: &writer)
     }
 }

@@ -22,6 +22,26 @@ import Wire
     var target: HTTPRequestHead.TargetForm { unsafe head.pointee.target }
     var minorVersion: UInt8 { unsafe head.pointee.minorVersion }
     var keepAlive: Bool { unsafe head.pointee.keepAlive }
+    /// What the reply needs of this request, should it come later.
+    var shape: ReplyShape {
+        var shape: ReplyShape = []
+        if unsafe head.pointee.method == .head { shape.insert(.headOnly) }
+        if unsafe head.pointee.minorVersion == 0 { shape.insert(.version10) }
+        if unsafe head.pointee.has(.origin) { shape.insert(.crossOrigin) }
+        return shape
+    }
+
+    /// A field's value, or nil where the request has none.
+    func field(_ field: HTTPKnownField) -> UnsafeRawBufferPointer? {
+        guard let range = unsafe head.pointee.range(field) else { return nil }
+        return unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(range.start)..<Int(range.end)])
+    }
+
+    var rawPath: UnsafeRawBufferPointer {
+        let range = unsafe head.pointee.path
+        return unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(range.start)..<Int(range.end)])
+    }
+
     var queryItems: QueryItems { unsafe QueryItems(head.pointee.query) }
 
     var path: RawSpan {

@@ -1,3 +1,4 @@
+import Keyspace
 import Machine
 import Wire
 
@@ -6,96 +7,148 @@ import Wire
 /// A path that is known is answered 405 with `Allow` for a method it does not have; `OPTIONS` is
 /// answered for every path.
 extension Shard {
-    enum Route {
-        case health
-        case ready
-        case test
-        /// The path's percent-encoding is broken.
-        case malformed
-        case unknown
-    }
-
-    mutating func route(_ index: UInt32, _ request: borrowing Request) {
+    mutating func route(
+        _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape
+    ) {
         if request.method == .other {
-            return replyError(index, request, .notImplemented, "The method is not known here")
+            return replyError(index, shape, .notImplemented, "The method is not known here")
         }
         if request.target == .asterisk {
-            return replyOptions(index, request, allow: anyMethod)
+            return replyOptions(index, request, shape, allow: Self.anyMethod)
         }
-        var route = find(request.path)
-        if route == .unknown { route = findDecoded(request.path) }
-        switch route {
-        case .health:
-            guard isRead(index, request) else { return }
-            unsafe replyJSON(index, request, healthBody)
-        case .ready:
-            guard isRead(index, request) else { return }
-            if acceptsNoMoreRequests {
-                return replyError(index, request, .serviceUnavailable, "The node is draining")
+        if routeFixed(index, request.path, request, shape) { return }
+        let path = unsafe TablePath.parse(
+            request.rawPath, scratch: scratch, scratchBytes: Self.scratchBytes)
+        switch path.kind {
+        case .key: routeKey(index, request, shape, path)
+        case .keys, .store: routeTable(index, request, shape, path)
+        case .table: routeSettings(index, request, shape, path)
+        case .root: routeRoot(index, request, shape)
+        case .badTable: replyError(index, shape, .badRequest, "The table name is malformed")
+        case .badKey: replyError(index, shape, .badRequest, "A key is 1 to 1024 bytes of UTF-8")
+        case .badEncoding:
+            refuse(
+                index, .badRequest, "A percent sign in the path is not followed by two digits")
+        case .subscribe, .subscribers, .none: routeNowhere(index, request, shape, path)
+        }
+    }
+
+    /// The paths that are what they are. False: it is none of them.
+    private mutating func routeFixed(
+        _ index: UInt32, _ path: RawSpan, _ request: borrowing Request, _ shape: ReplyShape
+    ) -> Bool {
+        if path.equals("/health") {
+            guard isRead(index, request, shape) else { return true }
+            unsafe replyJSON(index, shape, healthBody)
+        } else if path.equals("/ready") {
+            guard isRead(index, request, shape) else { return true }
+            replyReady(index, shape)
+        } else if path.begins(with: "/auth/") {
+            let prefix = 6
+            let user = unsafe UnsafeRawBufferPointer(rebasing: request.rawPath[prefix...])
+            unsafe routeLogin(index, request, shape, user: user)
+        } else if settings.testRoutes, path.begins(with: "/_test/") {
+            routeTest(index, request, shape)
+        } else {
+            return false
+        }
+        return true
+    }
+
+    private mutating func replyReady(_ index: UInt32, _ shape: ReplyShape) {
+        if acceptsNoMoreRequests {
+            return replyError(index, shape, .serviceUnavailable, "The node is draining")
+        }
+        let body: StaticString = "{\"status\":\"ready\"}"
+        unsafe replyJSON(
+            index, shape,
+            UnsafeRawBufferPointer(start: body.utf8Start, count: body.utf8CodeUnitCount))
+    }
+
+    /// What no route takes. A fixed path may be written with percent-encoding where it need not.
+    private mutating func routeNowhere(
+        _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape, _ path: TablePath
+    ) {
+        if path.isReserved, request.method == .put {
+            return replyError(index, shape, .badRequest, "The name is reserved")
+        }
+        if !Percent.isPlain(request.path, as: .path) {
+            var writer = unsafe ByteWriter(scratch, capacity: Self.scratchBytes)
+            guard Percent.decode(request.path, as: .path, into: &writer) != nil else {
+                return refuse(
+                    index, .badRequest,
+                    "A percent sign in the path is not followed by two digits")
             }
-            let body: StaticString = "{\"status\":\"ready\"}"
-            let bytes = unsafe UnsafeRawBufferPointer(
-                start: body.utf8Start, count: body.utf8CodeUnitCount)
-            unsafe replyJSON(index, request, bytes)
-        case .test: routeTest(index, request)
-        case .malformed:
-            refuse(index, .badRequest, "A percent sign in the path is not followed by two digits")
-        case .unknown: replyError(index, request, .notFound, "There is nothing here")
+            let decoded = unsafe UnsafeRawBufferPointer(writer.written)
+            if unsafe routeFixed(index, decoded.bytes, request, shape) { return }
+        }
+        if request.method == .options {
+            return replyOptions(index, request, shape, allow: Self.anyMethod)
+        }
+        replyError(index, shape, .notFound, "There is nothing here")
+    }
+
+    private mutating func routeRoot(
+        _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape
+    ) {
+        switch request.method {
+        case .post:
+            let name: StaticString = "default"
+            unsafe routeMany(
+                index, request, shape, kind: .store,
+                table: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+        case .options: replyOptions(index, request, shape, allow: "POST, OPTIONS")
+        default: replyNotAllowed(index, shape, allow: "POST, OPTIONS")
         }
     }
 
     /// Whether a request's body is worth keeping: one that no route takes is only read past.
     func takesBody(_ head: HTTPRequestHead, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard settings.testRoutes else { return false }
-        let path = unsafe UnsafeRawBufferPointer(
-            rebasing: bytes[Int(head.path.start)..<Int(head.path.end)])
-        return unsafe (head.method == .post || head.method == .put)
-            && path.bytes.equals("/_test/echo")
-    }
-
-    private func find(_ path: RawSpan) -> Route {
-        if path.equals("/health") { return .health }
-        if path.equals("/ready") { return .ready }
-        if settings.testRoutes, path.begins(with: "/_test/") { return .test }
-        return .unknown
-    }
-
-    /// The same for a path that is written with percent-encoding where it need not be.
-    private func findDecoded(_ path: RawSpan) -> Route {
-        if Percent.isPlain(path, as: .path) { return .unknown }
-        var writer = unsafe ByteWriter(scratch, capacity: Self.scratchBytes)
-        guard Percent.decode(path, as: .path, into: &writer) != nil else { return .malformed }
-        return unsafe find(UnsafeRawBufferPointer(writer.written).bytes)
+        switch head.method {
+        case .put, .post, .patch: true
+        default: false
+        }
     }
 
     // MARK: Methods
 
-    private var anyMethod: StaticString { "GET, HEAD, OPTIONS, PUT, POST, PATCH, DELETE" }
+    private static var anyMethod: StaticString { "GET, HEAD, OPTIONS, PUT, POST, PATCH, DELETE" }
 
     /// GET and HEAD go on; anything else has been answered.
-    mutating func isRead(_ index: UInt32, _ request: borrowing Request) -> Bool {
+    mutating func isRead(
+        _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape
+    ) -> Bool {
         switch request.method {
         case .get, .head: return true
-        case .options: replyOptions(index, request, allow: "GET, HEAD, OPTIONS")
-        default: replyNotAllowed(index, request, allow: "GET, HEAD, OPTIONS")
+        case .options: replyOptions(index, request, shape, allow: "GET, HEAD, OPTIONS")
+        default: replyNotAllowed(index, shape, allow: "GET, HEAD, OPTIONS")
         }
         return false
     }
 
+    /// Also the answer to a browser that asks before it sends (a CORS preflight).
     mutating func replyOptions(
-        _ index: UInt32, _ request: borrowing Request, allow: StaticString
+        _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape, allow: StaticString
     ) {
-        var writer = beginReply(index, request, .noContent)
+        var writer = beginReply(index, shape, .noContent)
         HTTPReplyHead.field("Allow", allow, into: &writer)
+        if shape.contains(.crossOrigin), unsafe request.field(.accessControlRequestMethod) != nil {
+            HTTPReplyHead.field("Access-Control-Allow-Methods", allow, into: &writer)
+            HTTPReplyHead.field(
+                "Access-Control-Allow-Headers",
+                "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-API-Key, X-Consistency, X-Needletail-Token",
+                into: &writer)
+            HTTPReplyHead.field("Access-Control-Max-Age", "86400", into: &writer)
+        }
         HTTPReplyHead.finish(into: &writer)
         commit(index, writer)
     }
 
     mutating func replyNotAllowed(
-        _ index: UInt32, _ request: borrowing Request, allow: StaticString
+        _ index: UInt32, _ shape: ReplyShape, allow: StaticString
     ) {
-        var writer = beginReply(index, request, .methodNotAllowed)
+        var writer = beginReply(index, shape, .methodNotAllowed)
         HTTPReplyHead.field("Allow", allow, into: &writer)
-        finishError(index, request, "The method is not allowed here", writer)
+        finishError(index, shape, "The method is not allowed here", writer)
     }
 }

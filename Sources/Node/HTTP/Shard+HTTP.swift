@@ -78,73 +78,74 @@ extension Shard {
     mutating func answer(_ index: UInt32, _ request: borrowing Request) {
         let connection = unsafe connections + Int(index)
         unsafe connection.pointee.flags.insert(.served)
-        if !request.keepAlive || acceptsNoMoreRequests {
+        var shape = request.shape
+        if unsafe !request.keepAlive || acceptsNoMoreRequests
+            || connection.pointee.flags.contains(.refused)
+        {
             unsafe connection.pointee.flags.insert(.closeAfterReply)
+            shape.insert(.closes)
         }
         if unsafe connection.pointee.flags.contains(.refused) {
-            unsafe connection.pointee.flags.insert(.closeAfterReply)
-            var reply = beginReply(index, request, .serviceUnavailable)
+            var reply = beginReply(index, shape, .serviceUnavailable)
             HTTPReplyHead.field("Retry-After", "1", into: &reply)
-            return finishError(index, request, "The node has as many connections as it may", reply)
+            return finishError(index, shape, "The node has as many connections as it may", reply)
         }
-        route(index, request)
+        route(index, request, shape)
     }
 
     // MARK: Replies
 
     /// A whole JSON reply of status 200 whose body fits the room every reply has.
     mutating func replyJSON(
-        _ index: UInt32, _ request: borrowing Request, _ body: UnsafeRawBufferPointer
+        _ index: UInt32, _ shape: ReplyShape, _ body: UnsafeRawBufferPointer
     ) {
-        let staysOpen = unsafe !connections[Int(index)].flags.contains(.closeAfterReply)
-        guard staysOpen, request.minorVersion == 1 else {
-            return unsafe reply(index, request, .ok, contentType: "application/json", body)
+        guard shape.isDisjoint(with: [.closes, .version10, .crossOrigin]) else {
+            return unsafe reply(index, shape, .ok, contentType: "application/json", body)
         }
         var writer = writer(index)
         okHead.write(contentLength: body.count, into: &writer)
-        if request.method != .head { unsafe writer.write(body) }
+        HTTPReplyHead.finish(into: &writer)
+        if !shape.contains(.headOnly) { unsafe writer.write(body) }
         commit(index, writer)
     }
 
     /// A whole reply with a body that fits the room every reply has.
     mutating func reply(
-        _ index: UInt32, _ request: borrowing Request, _ status: HTTPStatus,
+        _ index: UInt32, _ shape: ReplyShape, _ status: HTTPStatus,
         contentType: StaticString, _ body: UnsafeRawBufferPointer
     ) {
-        var writer = beginReply(index, request, status)
+        var writer = beginReply(index, shape, status)
         HTTPReplyHead.field("Content-Type", contentType, into: &writer)
         HTTPReplyHead.framing(.length(UInt64(body.count)), into: &writer)
         HTTPReplyHead.finish(into: &writer)
-        if request.method != .head { unsafe writer.write(body) }
+        if !shape.contains(.headOnly) { unsafe writer.write(body) }
         commit(index, writer)
     }
 
     mutating func replyError(
-        _ index: UInt32, _ request: borrowing Request, _ status: HTTPStatus,
-        _ sentence: StaticString
+        _ index: UInt32, _ shape: ReplyShape, _ status: HTTPStatus, _ sentence: StaticString
     ) {
-        let writer = beginReply(index, request, status)
-        finishError(index, request, sentence, writer)
+        let writer = beginReply(index, shape, status)
+        finishError(index, shape, sentence, writer)
     }
 
     /// The status line and the fields that every reply has; the caller adds its own.
     mutating func beginReply(
-        _ index: UInt32, _ request: borrowing Request, _ status: HTTPStatus
+        _ index: UInt32, _ shape: ReplyShape, _ status: HTTPStatus
     ) -> ByteWriter {
         var writer = writer(index)
-        let keepsAlive = unsafe !connections[Int(index)].flags.contains(.closeAfterReply)
         HTTPReplyHead.start(
-            status, keepAlive: keepsAlive, minorVersion: request.minorVersion, date: date,
-            into: &writer)
+            status, keepAlive: !shape.contains(.closes),
+            minorVersion: shape.contains(.version10) ? 0 : 1, date: date, into: &writer)
+        if shape.contains(.crossOrigin) { allowOrigin(into: &writer) }
         return writer
     }
 
     mutating func finishError(
-        _ index: UInt32, _ request: borrowing Request, _ sentence: StaticString,
-        _ begun: ByteWriter
+        _ index: UInt32, _ shape: ReplyShape, _ sentence: StaticString, _ begun: ByteWriter
     ) {
         var writer = begun
-        writeErrorBody(sentence, sendsBody: request.method != .head, into: &writer)
+        writeErrorBody(sentence, sendsBody: !shape.contains(.headOnly), into: &writer)
         commit(index, writer)
     }
 
@@ -154,10 +155,7 @@ extension Shard {
         dropArriving(index)
         unsafe connection.pointee.flags.insert(.closeAfterReply)
         guard hasReplyRoom(index) else { return close(index) }
-        var writer = writer(index)
-        HTTPReplyHead.start(status, keepAlive: false, date: date, into: &writer)
-        writeErrorBody(sentence, sendsBody: true, into: &writer)
-        commit(index, writer)
+        replyError(index, [.closes, .crossOrigin], status, sentence)
     }
 
     private func writeErrorBody(
@@ -172,5 +170,15 @@ extension Shard {
         writer.write("{\"error\":\"")
         writer.write(sentence)
         writer.write("\"}")
+    }
+
+    /// Lets pages of other origins read the reply, as far as `--cors-origin` goes.
+    private func allowOrigin(into writer: inout ByteWriter) {
+        HTTPReplyHead.begin("Access-Control-Allow-Origin", into: &writer)
+        unsafe writer.write(settings.corsOrigin)
+        if !settings.allowsAnyOrigin { HTTPReplyHead.field("Vary", "Origin", into: &writer) }
+        HTTPReplyHead.field(
+            "Access-Control-Expose-Headers",
+            "ETag, Link, Retry-After, X-Needletail-Token", into: &writer)
     }
 }

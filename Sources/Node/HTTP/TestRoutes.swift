@@ -5,18 +5,18 @@ import Wire
 /// What the tests need a server to do before it has a use of its own for it: answers of any size,
 /// streams, echoes, a crash. Only under `--test-routes`, and below a path no table can have.
 extension Shard {
-    mutating func routeTest(_ index: UInt32, _ request: borrowing Request) {
+    mutating func routeTest(_ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape) {
         if request.path.equals("/_test/bytes") {
-            guard isRead(index, request) else { return }
-            return replyFiller(index, request, count: number(request, "n"))
+            guard isRead(index, request, shape) else { return }
+            return replyFiller(index, shape, count: number(request, "n"))
         }
         if request.path.equals("/_test/stream") {
-            guard isRead(index, request) else { return }
-            return replyStream(index, request, count: number(request, "n"))
+            guard isRead(index, request, shape) else { return }
+            return replyStream(index, shape, count: number(request, "n"))
         }
-        if request.path.equals("/_test/echo") { return replyEcho(index, request) }
+        if request.path.equals("/_test/echo") { return replyEcho(index, request, shape) }
         if request.path.equals("/_test/shard") {
-            guard isRead(index, request) else { return }
+            guard isRead(index, request, shape) else { return }
             var body = InlineArray<32, UInt8>(repeating: 0)
             var span = body.mutableSpan
             unsafe span.withUnsafeMutableBufferPointer { place in
@@ -25,24 +25,24 @@ extension Shard {
                 writer.write(decimal: UInt64(number))
                 writer.write("}")
                 unsafe reply(
-                    index, request, .ok, contentType: "application/json",
+                    index, shape, .ok, contentType: "application/json",
                     UnsafeRawBufferPointer(writer.written))
             }
             return
         }
         if request.path.equals("/_test/crash") { abort() }
-        replyError(index, request, .notFound, "There is nothing here")
+        replyError(index, shape, .notFound, "There is nothing here")
     }
 
     private mutating func replyFiller(
-        _ index: UInt32, _ request: borrowing Request, count: UInt64
+        _ index: UInt32, _ shape: ReplyShape, count: UInt64
     ) {
-        var writer = beginReply(index, request, .ok)
+        var writer = beginReply(index, shape, .ok)
         HTTPReplyHead.field("Content-Type", "text/plain", into: &writer)
         HTTPReplyHead.framing(.length(count), into: &writer)
         HTTPReplyHead.finish(into: &writer)
         commit(index, writer)
-        if request.method == .head { return }
+        if shape.contains(.headOnly) { return }
         var left = Int(min(count, 8 << 20))
         while left > 0 {
             let size = min(left, Self.filler.utf8CodeUnitCount)
@@ -53,28 +53,29 @@ extension Shard {
     }
 
     private mutating func replyStream(
-        _ index: UInt32, _ request: borrowing Request, count: UInt64
+        _ index: UInt32, _ shape: ReplyShape, count: UInt64
     ) {
         let connection = unsafe connections + Int(index)
-        if request.minorVersion == 0 {
-            unsafe connection.pointee.flags.formUnion([.unframed, .closeAfterReply])
-        }
-        var writer = beginReply(index, request, .ok)
+        let isFramed = !shape.contains(.version10)
+        if !isFramed { unsafe connection.pointee.flags.formUnion([.unframed, .closeAfterReply]) }
+        var writer = beginReply(index, isFramed ? shape : shape.union(.closes), .ok)
         HTTPReplyHead.field("Content-Type", "text/plain", into: &writer)
-        if request.minorVersion > 0 { HTTPReplyHead.framing(.chunked, into: &writer) }
+        if isFramed { HTTPReplyHead.framing(.chunked, into: &writer) }
         HTTPReplyHead.finish(into: &writer)
         commit(index, writer)
-        if request.method == .head { return }
+        if shape.contains(.headOnly) { return }
         unsafe connection.pointee.phase = .streaming
         unsafe connection.pointee.stream = .filler(count)
         produce(index)
     }
 
-    private mutating func replyEcho(_ index: UInt32, _ request: borrowing Request) {
+    private mutating func replyEcho(
+        _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape
+    ) {
         guard request.method == .post || request.method == .put else {
-            return replyNotAllowed(index, request, allow: "OPTIONS, POST, PUT")
+            return replyNotAllowed(index, shape, allow: "OPTIONS, POST, PUT")
         }
-        var writer = beginReply(index, request, .ok)
+        var writer = beginReply(index, shape, .ok)
         HTTPReplyHead.field("Content-Type", "application/octet-stream", into: &writer)
         unsafe HTTPReplyHead.framing(.length(UInt64(request.body.count)), into: &writer)
         HTTPReplyHead.finish(into: &writer)
@@ -82,8 +83,7 @@ extension Shard {
         guard unsafe append(index, request.body) else { return close(index) }
     }
 
-    /// Goes on with an answer that is produced as its reader takes it: up to a few blocks ahead.
-    mutating func produce(_ index: UInt32) {
+    mutating func produceFiller(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
         guard case .filler(var left) = unsafe connection.pointee.stream else { return }
         while unsafe connection.pointee.blockCount < ShardSettings.streamBlocksMax {

@@ -44,6 +44,8 @@ internal import Wire
         static let served = Flags(rawValue: 1 << 7)
         /// The streamed answer has no chunks: to HTTP/1.0 it ends with the connection.
         static let unframed = Flags(rawValue: 1 << 8)
+        /// Earlier requests wait for answers from other threads, so replies are laid aside.
+        static let diverted = Flags(rawValue: 1 << 9)
     }
 
     static let noBlock = UInt32.max
@@ -68,6 +70,12 @@ internal import Wire
     /// How many bytes the send in flight covers.
     var sendCount: UInt32 = 0
 
+    /// Places of answers that are not sent yet because they, or earlier ones, are not here.
+    var firstAwaited = AwaitedPool.none
+    var lastAwaited = AwaitedPool.none
+    var awaitedCount: UInt32 = 0
+    var asideBytes: UInt32 = 0
+
     /// The produced answer's kind and how much of it is left.
     var stream = AnswerStream.none
 
@@ -80,10 +88,11 @@ internal import Wire
 }
 
 /// An answer that is produced piece by piece while the peer takes it.
-enum AnswerStream {
+@safe enum AnswerStream {
     case none
     /// Test only: this many bytes of filler, in chunks.
     case filler(UInt64)
+    case listing(UnsafeMutablePointer<Listing>)
 }
 
 /// The unread bytes of a connection: nothing, one pool block, or memory of its own where a

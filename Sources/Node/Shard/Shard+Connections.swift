@@ -23,32 +23,17 @@ extension Shard {
     }
 
     private mutating func post(_ fd: Int32, to target: Int) -> Bool {
-        let writer = unsafe state.pointee.mailboxes[number * state.pointee.shardCount + target]
-            .writer
-        guard let place = unsafe writer.reserve(MemoryLayout<Int32>.size) else { return false }
-        unsafe place.storeBytes(of: fd, as: Int32.self)
-        writer.publish()
-        if unsafe state.pointee.wakeFlags[target].claimWake() {
-            unsafe state.pointee.wakers[target].wake()
+        let writer = mailbox(to: target)
+        guard let place = unsafe writer.reserve(MemoryLayout<Message.Connection>.size) else {
+            return false
         }
+        unsafe place.storeBytes(of: Message.Connection(fd: fd), as: Message.Connection.self)
         return true
-    }
-
-    mutating func readMailboxes() {
-        let shards = unsafe state.pointee.shardCount
-        guard shards > 1 else { return }
-        for from in 0..<shards where from != number {
-            let reader = unsafe state.pointee.mailboxes[from * shards + number].reader
-            while let message = unsafe reader.next() {
-                unsafe open(message.load(as: Int32.self))
-            }
-            reader.consume()
-        }
     }
 
     /// Begins to serve a socket. Over the node's bound it is still let in, as long as there are
     /// slots for that, to be told so in words.
-    private mutating func open(_ fd: Int32) {
+    mutating func open(_ fd: Int32) {
         let total = unsafe state.pointee.connections.add(1, ordering: .relaxed).newValue
         let isOver = total > settings.connectionsMax
         let mayRefuse = refusedCount < ShardSettings.refusalsMax
@@ -96,7 +81,9 @@ extension Shard {
         let connection = unsafe connections + Int(index)
         guard unsafe connection.pointee.state == .open else { return }
         let flags = unsafe connection.pointee.flags
-        let hasOutput = unsafe connection.pointee.firstBlock != Connection.noBlock
+        let hasOutput =
+            unsafe connection.pointee.firstBlock != Connection.noBlock
+            || connection.pointee.awaitedCount > 0
 
         if !hasOutput, unsafe connection.pointee.phase != .streaming, !flags.contains(.runnable) {
             if flags.contains(.closeAfterReply) { return linger(index) }
@@ -120,7 +107,10 @@ extension Shard {
         }
 
         if hasOutput {
-            // Set by `flush` when the send began.
+            // Set by `flush` when the send began. What other shards owe has as long.
+            if unsafe connection.pointee.firstBlock == Connection.noBlock {
+                setDeadline(index, .send, after: ShardSettings.sendStallMs)
+            }
         } else if unsafe connection.pointee.phase == .body {
             if unsafe connection.pointee.deadlineMeaning != .body {
                 setDeadline(index, .body, after: settings.bodyTimeoutMs)
@@ -227,6 +217,8 @@ extension Shard {
         unsafe invariant(connection.pointee.state == .closing, "slot \(index) closed by itself")
         releaseInput(index)
         releaseOutput(index)
+        abandonAwaited(index)
+        dropListing(index)
         dropArriving(index)
         if unsafe connection.pointee.flags.contains(.refused) { refusedCount -= 1 }
         unsafe connection.pointee.state = .free

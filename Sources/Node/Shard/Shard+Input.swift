@@ -49,6 +49,8 @@ extension Shard {
         return unsafe connection.pointee.flags.isDisjoint(with: [.closeAfterReply, .runnable])
             && connection.pointee.phase != .streaming
             && connection.pointee.blockCount < ShardSettings.outputBlocksMax
+            && connection.pointee.awaitedCount < settings.pipelineDepthMax
+            && connection.pointee.asideBytes < ShardSettings.asideBytesMax
     }
 
     mutating func makeRunnable(_ index: UInt32) {

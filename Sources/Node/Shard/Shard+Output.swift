@@ -9,7 +9,8 @@ import Wire
 extension Shard {
     /// Whether a reply of `ShardSettings.replyRoomBytes` can be written now.
     func hasReplyRoom(_ index: UInt32) -> Bool {
-        unsafe lastBlockHasRoom(index)
+        if unsafe connections[Int(index)].flags.contains(.diverted) { return awaited.hasFree }
+        return unsafe lastBlockHasRoom(index)
             || pool.canTake(isFirst: connections[Int(index)].blockCount == 0)
     }
 
@@ -39,7 +40,13 @@ extension Shard {
 
     /// A writer with room for a reply: over what is left of the last block, or a new one. Whoever
     /// asks for it writes and commits: a block without bytes would be sent as such.
+    ///
+    /// Where earlier requests of the connection still wait for their answers, it is room of the
+    /// shard's own, and `commit` lays the reply aside until it is its turn.
     mutating func writer(_ index: UInt32) -> ByteWriter {
+        if unsafe connections[Int(index)].flags.contains(.diverted) {
+            return unsafe ByteWriter(aside, capacity: BlockPool.blockBytes)
+        }
         if !lastBlockHasRoom(index) {
             let added = addBlock(index)
             invariant(added, "a reply was begun without room for it")
@@ -56,6 +63,9 @@ extension Shard {
     /// Makes what was written part of the reply.
     mutating func commit(_ index: UInt32, _ writer: ByteWriter) {
         let connection = unsafe connections + Int(index)
+        if unsafe connection.pointee.flags.contains(.diverted) {
+            return unsafe layAside(index, UnsafeRawBufferPointer(writer.written))
+        }
         let link = unsafe pool.links + Int(connection.pointee.lastBlock)
         unsafe link.pointee.end &+= UInt32(truncatingIfNeeded: writer.count)
         guard unsafe !connection.pointee.flags.contains(.dirty) else { return }
@@ -66,6 +76,10 @@ extension Shard {
     /// Copies bytes behind what was written, over as many blocks as it takes. False: the pool is
     /// exhausted, and the reply can't be completed.
     mutating func append(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        if unsafe connections[Int(index)].flags.contains(.diverted) {
+            unsafe layAside(index, bytes)
+            return true
+        }
         var at = 0
         while at < bytes.count {
             var writer = restOfLastBlock(index)
@@ -129,6 +143,15 @@ extension Shard {
             advance(index)
         } else {
             settle(index)
+        }
+    }
+
+    /// Goes on with an answer that is produced as its reader takes it: up to a few blocks ahead.
+    mutating func produce(_ index: UInt32) {
+        switch unsafe connections[Int(index)].stream {
+        case .none: break
+        case .filler: produceFiller(index)
+        case .listing(let listing): unsafe goOnListing(index, listing)
         }
     }
 

@@ -1,4 +1,6 @@
 import Glibc
+import Identity
+import Keyspace
 import Machine
 import Synchronization
 import Wire
@@ -25,6 +27,28 @@ import Wire
     let scratch: UnsafeMutablePointer<UInt8>
     static let scratchBytes = HTTPLimits.headBytesCeiling
 
+    var keyspace: Keyspace
+    var tables: Tables
+    let registry: TableRegistry
+    private var registryGeneration: UInt64 = 0
+    let owners: OwnerNumbers
+    var authenticator: Authenticator
+    /// Decides on logins; the first shard has it.
+    let desk: UnsafeMutablePointer<AccountDesk>?
+
+    var awaited: AwaitedPool
+    /// Where a reply is written that is not to be sent before others.
+    let aside: UnsafeMutablePointer<UInt8>
+    /// The place such a reply is meant for, while it is written; else the connection's last.
+    var asidePlace = AwaitedPool.none
+    /// Requests about many keys that found a mailbox full.
+    var stalledGathers: [UnsafeMutablePointer<Gather>] = unsafe []
+    /// Answers to each shard that found its mailbox full.
+    var backlogs: [[UnsafeRawBufferPointer]]
+
+    /// Tells listings apart that used the same slot.
+    var listingSerial: UInt32 = 0
+
     var pool: BlockPool
     var timers: TimerWheel
     var runnable: SlotList
@@ -40,6 +64,8 @@ import Wire
     var listenerFD: Int32 = -1
     var acceptRetryMs: UInt64? = nil
     var nowMs: UInt64
+    /// The time of day, in milliseconds since 1970, as this turn sees it.
+    var wallMs: Int64
     var turn: UInt32 = 0
     var date: HTTPDate
     /// The head of the most common reply up to its length, made anew with each date: one copy
@@ -48,47 +74,72 @@ import Wire
     private var dateSecond: Int64
     private var stalledCheckMs: UInt64 = 0
     private var isDraining = false
+    /// The keyspace has more upkeep to do at once.
+    private var tendsOn = false
+    /// Records taken out for upkeep in one turn: a fraction of a millisecond.
+    private static let tendBudget = 128
+    /// How soon a shard whose answers found a mailbox full tries again.
+    private static let backlogRetryMs: UInt64 = 1
 
     /// Accepting goes on after this pause when the kernel has no descriptors or memory left.
     static let acceptRetryAfterMs: UInt64 = 100
     /// How soon a shard whose block pool is exhausted looks again.
     static let exhaustedRetryMs: UInt64 = 10
 
-    static func make(
-        number: Int, settings: ShardSettings, state: UnsafeMutablePointer<NodeState>,
-        driver: Driver, slotCount: Int, healthBody: UnsafeRawBufferPointer, log: Log
-    ) throws(SystemError) -> Shard {
+    static func make(_ start: ShardStart, driver: Driver) throws(SystemError) -> Shard {
         let now = Clock.monotonicMs()
+        let slots = start.slotCount
         let pool = try BlockPool.make(byteCountMax: ShardSettings.blockPoolBytes)
-        let timers = try TimerWheel(capacity: slotCount, nowMs: now)
-        let connectionPages = try Pages(byteCount: slotCount * MemoryLayout<Connection>.stride)
-        let freePages = try Pages(byteCount: slotCount * 4)
-        let runnable = try SlotList(capacity: slotCount)
-        let dirty = try SlotList(capacity: slotCount)
-        return unsafe Shard(
-            number: number, settings: settings, state: state, driver: driver,
-            slotCount: slotCount, healthBody: healthBody, log: log, pool: pool, timers: timers,
-            connectionPages: connectionPages, freePages: freePages, runnable: runnable,
-            dirty: dirty, nowMs: now)
+        let timers = try TimerWheel(capacity: slots, nowMs: now)
+        let connectionPages = try Pages(byteCount: slots * MemoryLayout<Connection>.stride)
+        let freePages = try Pages(byteCount: slots * 4)
+        let runnable = try SlotList(capacity: slots)
+        let dirty = try SlotList(capacity: slots)
+        let awaited = try AwaitedPool.make()
+        let keyspace: Keyspace
+        do throws(ReservationRefused) {
+            keyspace = try Keyspace.make(start.keyspace)
+        } catch {
+            throw SystemError("reserve memory", error.errno, hint: error.description)
+        }
+        return Shard(
+            start, driver: driver, keyspace: keyspace, pool: pool, timers: timers,
+            awaited: awaited, connectionPages: connectionPages, freePages: freePages,
+            runnable: runnable, dirty: dirty, nowMs: now)
     }
 
     private init(
-        number: Int, settings: ShardSettings, state: UnsafeMutablePointer<NodeState>,
-        driver: Driver, slotCount: Int, healthBody: UnsafeRawBufferPointer, log: Log,
-        pool: consuming BlockPool, timers: consuming TimerWheel,
+        _ start: ShardStart, driver: Driver, keyspace: consuming Keyspace,
+        pool: consuming BlockPool, timers: consuming TimerWheel, awaited: consuming AwaitedPool,
         connectionPages: consuming Pages, freePages: consuming Pages,
         runnable: consuming SlotList, dirty: consuming SlotList, nowMs: UInt64
     ) {
-        self.number = number
-        self.settings = settings
-        unsafe self.state = unsafe state
+        number = start.number
+        settings = start.settings
+        unsafe state = unsafe start.state
         self.driver = driver
-        self.slotCount = slotCount
-        unsafe self.healthBody = unsafe healthBody
-        self.log = log
+        slotCount = start.slotCount
+        unsafe healthBody = unsafe start.healthBody
+        log = start.log
         unsafe head = .allocate(capacity: 1)
         unsafe head.initialize(to: HTTPRequestHead())
         unsafe scratch = .allocate(capacity: Self.scratchBytes)
+        unsafe aside = .allocate(capacity: BlockPool.blockBytes)
+        unsafe backlogs = unsafe Array(repeating: [], count: start.state.pointee.shardCount)
+        self.keyspace = keyspace
+        tables = Tables(seed: start.keyspace.seed)
+        registry = start.registry
+        owners = start.owners
+        authenticator = Authenticator(key: start.accounts.jwtKey)
+        if start.number == 0 {
+            let place = UnsafeMutablePointer<AccountDesk>.allocate(capacity: 1)
+            unsafe place.initialize(
+                to: AccountDesk(start.accounts, waker: start.state.pointee.wakers[0]))
+            unsafe desk = unsafe place
+        } else {
+            unsafe desk = nil
+        }
+        self.awaited = awaited
         self.pool = pool
         self.timers = timers
         unsafe connections = unsafe connectionPages.bound(to: Connection.self)
@@ -98,7 +149,8 @@ import Wire
         self.runnable = runnable
         self.dirty = dirty
         self.nowMs = nowMs
-        dateSecond = Int64(Clock.wallMs() / 1000)
+        wallMs = Int64(Clock.wallMs())
+        dateSecond = wallMs / 1000
         date = HTTPDate(epochSeconds: dateSecond)
         okHead = ReplyTemplate(date: date)
     }
@@ -119,7 +171,12 @@ import Wire
             for place in 0..<batch.count { unsafe act(on: batch[place]) }
             readMailboxes()
             resumeRunnable()
+            resumeGathers()
             expireTimers()
+            tendKeyspace()
+            // The commit point: nothing that tells of a write leaves before this line.
+            commit()
+            publishMailboxes()
             flushDirty()
         }
     }
@@ -128,7 +185,13 @@ import Wire
     private mutating func sleep() -> UInt64? {
         if dirty.count > 0 { return 0 }
         if runnable.count > 0 { return pool.isExhausted ? Self.exhaustedRetryMs : 0 }
+        if tendsOn { return 0 }
         var wakeMs = timers.nextDeadlineMs
+        if hasBacklog { wakeMs = nowMs + Self.backlogRetryMs }
+        if let due = keyspace.nextTendMs {
+            let inMs = UInt64(max(0, due - wallMs))
+            wakeMs = min(wakeMs ?? UInt64.max, nowMs + inMs)
+        }
         if let retry = acceptRetryMs { wakeMs = min(wakeMs ?? retry, retry) }
         let timeout = wakeMs.map { $0 > nowMs ? $0 - nowMs : 0 }
         guard unsafe state.pointee.shardCount > 1 else { return timeout }
@@ -146,7 +209,12 @@ import Wire
     private mutating func beginTurn() {
         nowMs = Clock.monotonicMs()
         turn &+= 1
-        let second = Int64(Clock.wallMs() / 1000)
+        wallMs = Int64(Clock.wallMs())
+        if registry.generation != registryGeneration {
+            registryGeneration = registry.generation
+            registry.update(&tables)
+        }
+        let second = wallMs / 1000
         if second != dateSecond {
             dateSecond = second
             date = HTTPDate(epochSeconds: second)
@@ -169,7 +237,7 @@ import Wire
         case .acceptStopped: acceptStopped(completion.result)
         case .ended: peerEnded(completion.index, result: completion.result)
         case .closed: closed(completion.index)
-        case .woken: break
+        case .woken: readLogins()
         }
     }
 
@@ -181,6 +249,7 @@ import Wire
             let connection = unsafe connections + Int(index)
             unsafe connection.pointee.flags.remove(.runnable)
             guard unsafe connection.pointee.state == .open else { continue }
+            if unsafe connection.pointee.phase == .streaming { produce(index) }
             advance(index)
         }
     }
@@ -195,7 +264,23 @@ import Wire
         }
     }
 
+    // MARK: The keyspace's turn
+
+    /// Expiry, eviction and cleaning, a bounded share of each turn.
+    private mutating func tendKeyspace() {
+        tendsOn = keyspace.tend(at: wallMs, budget: Self.tendBudget)
+    }
+
+    /// Makes the turn's writes safe. There is no journal yet, so they are as safe as they get.
+    private mutating func commit() {}
+
     // MARK: Slots
+
+    /// The number of a table, from this shard's own copy or, for a name new to it, the node's.
+    mutating func table(_ name: UnsafeRawBufferPointer, adding: Bool) -> TableNumber? {
+        unsafe tables.number(of: name, in: .shared)
+            ?? registry.number(of: name, adding: adding, updating: &tables)
+    }
 
     /// A slot for one more connection, or nil when all are taken.
     mutating func takeSlot() -> UInt32? {

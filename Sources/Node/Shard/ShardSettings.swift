@@ -3,7 +3,7 @@ import Wire
 
 /// What a shard was told at start: plain numbers, copied into each shard so that the hot path
 /// reads its own memory only.
-struct ShardSettings {
+@safe struct ShardSettings {
     var limits = HTTPLimits()
     var idleTimeoutMs: UInt64 = 75_000
     var headerTimeoutMs: UInt64 = 10_000
@@ -13,6 +13,11 @@ struct ShardSettings {
     var bodyBudgetBytes = 64 << 20
     var connectionsMax = 1024
     var testRoutes = false
+    /// Requests of one connection under way on other shards.
+    var pipelineDepthMax: UInt32 = 1024
+    var valueBytesMax = 8 << 20
+    var corsOrigin = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+    var allowsAnyOrigin = true
 
     /// What JSON around the largest value may add to a body.
     static let bodyBytesBeyondValue = 64 * 1024
@@ -32,6 +37,8 @@ struct ShardSettings {
     static let inputPauseBytes = 32 * 1024
     /// Replies queued for one connection before its next request waits: 256 KiB.
     static let outputBlocksMax: UInt32 = 16
+    /// Replies of one connection that wait for their turn; one more than this may come on top.
+    static let asideBytesMax: UInt32 = 256 * 1024
     /// How far a streamed answer is produced ahead of its reader: 64 KiB.
     static let streamBlocksMax: UInt32 = 4
     /// All output and split input of a shard.

@@ -1,4 +1,5 @@
 import Glibc
+import Keyspace
 import Machine
 public import Options
 import Synchronization
@@ -49,6 +50,13 @@ public enum Node {
         logIO(choice, log)
         warnOfWhatOthersCannotReach(configuration, listener.address, log)
 
+        let seed = UInt64.random(in: .min ... .max)
+        let registry = TableRegistry(seed: seed)
+        let owners = OwnerNumbers.make()
+        let accounts = AccountSettings(
+            configuration,
+            jwtKey: try SigningKey.open(
+                configured: configuration.jwtSecret, directory: directory.path))
         let report = ShardReport(expecting: shardCount)
         let bound = listener.address.text
         let listenerFD = listener.release()
@@ -56,7 +64,9 @@ public enum Node {
             let start = unsafe ShardStart(
                 number: number, settings: settings, state: state, choice: choice,
                 slotCount: connectionsMax + ShardSettings.refusalsMax, healthBody: health,
-                listenerFD: number == 0 ? listenerFD : -1, log: log)
+                listenerFD: number == 0 ? listenerFD : -1, log: log,
+                keyspace: Keyspace.Settings(seed: seed), registry: registry, owners: owners,
+                accounts: accounts)
             // Left to itself: its end is told by the report.
             _ = try Thread.start(name: "shard-\(number)") { start.run(report) }
         }
@@ -152,14 +162,23 @@ public enum Node {
         settings.bodyBudgetBytes = configuration.bodyBudgetBytes
         settings.connectionsMax = connectionsMax
         settings.testRoutes = configuration.testRoutes
+        settings.pipelineDepthMax = UInt32(clamping: configuration.pipelineDepthMax)
+        settings.valueBytesMax = configuration.valueBytesMax
+        unsafe settings.corsOrigin = unsafe kept(configuration.corsOrigin)
+        settings.allowsAnyOrigin = configuration.corsOrigin == "*"
         return settings
     }
 
-    /// Rendered once; every shard sends these bytes for as long as the process lives.
+    /// Rendered once; every shard sends these bytes.
     private static func healthBody(nodeID: String) -> UnsafeRawBufferPointer {
-        let text = Array("{\"status\":\"healthy\",\"node_id\":\"\(nodeID)\"}".utf8)
-        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: text.count, alignment: 8)
-        unsafe bytes.copyBytes(from: text)
+        unsafe kept("{\"status\":\"healthy\",\"node_id\":\"\(nodeID)\"}")
+    }
+
+    /// Text for as long as the process lives.
+    private static func kept(_ text: String) -> UnsafeRawBufferPointer {
+        let utf8 = Array(text.utf8)
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: utf8.count, alignment: 8)
+        unsafe bytes.copyBytes(from: utf8)
         return UnsafeRawBufferPointer(bytes)
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Keyspace
 import Machine
 import Synchronization
 
@@ -13,6 +14,10 @@ import Synchronization
     /// The one shard that accepts has it; the others have -1.
     let listenerFD: Int32
     let log: Log
+    let keyspace: Keyspace.Settings
+    let registry: TableRegistry
+    let owners: OwnerNumbers
+    let accounts: AccountSettings
 
     /// A shard's whole life, on its own thread.
     func run(_ report: ShardReport) {
@@ -26,9 +31,7 @@ import Synchronization
                 case .epoll: try Driver.epoll(limits: limits, waker: waker)
                 }
             defer { driver.destroy() }
-            var shard = unsafe try Shard.make(
-                number: number, settings: settings, state: state, driver: driver,
-                slotCount: slotCount, healthBody: healthBody, log: log)
+            var shard = try Shard.make(self, driver: driver)
             report.isReady()
             if report.waitForAll() {
                 if listenerFD >= 0 { shard.startAccepting(listenerFD) }

@@ -1,0 +1,153 @@
+import Glibc
+import Identity
+import Machine
+import Wire
+
+extension Message {
+    /// A login for the desk, behind it the name and the secret.
+    struct Login {
+        var kind = Kind.login
+        var ticket: UInt64
+        var address: IPAddress
+        var nameCount: UInt32
+        var secretCount: UInt32
+    }
+}
+
+/// `POST /auth/{user}`: who asks on any shard is brought before the one desk, on the first shard,
+/// and the desk's answer, which may have to wait for a password hash, back to the asker's place.
+extension Shard {
+    /// Askers are numbered by their shard and the place that waits for the answer.
+    private struct Asker {
+        let shard: Int
+        let ticket: UInt64
+
+        init(shard: Int, ticket: UInt64) {
+            self.shard = shard
+            self.ticket = ticket
+        }
+
+        /// A place's number takes 16 bits of a ticket, its serial 32.
+        var number: UInt64 {
+            UInt64(shard) << 48 | (ticket >> 32) << 16 | ticket & 0xffff
+        }
+
+        init(number: UInt64) {
+            shard = Int(number >> 48)
+            ticket = (number >> 16 & 0xffff_ffff) << 32 | number & 0xffff
+        }
+    }
+
+    /// A secret has at most 1,024 bytes, each of which may be written as six.
+    private static var secretTextBytesMax: Int { 6 * 1024 + 2 }
+
+    mutating func routeLogin(
+        _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape,
+        user: UnsafeRawBufferPointer
+    ) {
+        switch request.method {
+        case .post: break
+        case .options: return replyOptions(index, request, shape, allow: "POST, OPTIONS")
+        default: return replyNotAllowed(index, shape, allow: "POST, OPTIONS")
+        }
+        var room = unsafe ByteWriter(scratch, capacity: Self.scratchBytes)
+        guard unsafe Percent.decode(user.bytes, as: .path, into: &room) != nil else {
+            return replyError(index, shape, .badRequest, "The name is malformed")
+        }
+        let name = unsafe UnsafeRawBufferPointer(room.written)
+        guard case .found(let range) = unsafe JSONScanner.find("secret", in: request.body),
+            case let raw = unsafe UnsafeRawBufferPointer(rebasing: request.body[range]),
+            unsafe JSONKind(of: raw) == .string
+        else {
+            return replyError(
+                index, shape, .badRequest, "The body has to be an object with a string secret")
+        }
+        let place = unsafe UnsafeMutableRawBufferPointer(
+            start: scratch + name.count, count: Self.scratchBytes - name.count)
+        guard raw.count <= Self.secretTextBytesMax,
+            let count = unsafe JSONString.decode(raw, into: place)
+        else { return replyError(index, shape, .badRequest, "A secret is 1 to 1024 bytes") }
+        let secret = unsafe UnsafeRawBufferPointer(
+            rebasing: UnsafeRawBufferPointer(place)[..<count])
+        let address = PeerAddress.of(driver.fd(of: index))
+
+        let ticket = awaitAnswer(index, shape)
+        if unsafe desk != nil {
+            unsafe login(name, secret, from: address, asker: Asker(shard: number, ticket: ticket))
+        } else if unsafe !post(name, secret, from: address, ticket: ticket) {
+            deliver(ticket) { shard, index, shape in
+                shard.replyError(
+                    index, shape, .serviceUnavailable, "Too many logins are under way")
+            }
+        }
+    }
+
+    // MARK: The desk's side
+
+    private mutating func login(
+        _ name: UnsafeRawBufferPointer, _ secret: UnsafeRawBufferPointer, from address: IPAddress,
+        asker: Asker
+    ) {
+        guard let desk = unsafe desk else { return }
+        let answer = unsafe desk.pointee.login(
+            name: name, secret: secret, from: address, asker: asker.number,
+            nowMs: UInt64(wallMs), monotonicNs: Clock.monotonicNs())
+        if let answer { deliver(answer, to: asker) }
+    }
+
+    /// Hands out what the password worker has decided since.
+    mutating func readLogins() {
+        guard let desk = unsafe desk, unsafe desk.pointee.hasWork else { return }
+        while let (asker, answer) = unsafe desk.pointee.nextAnswer(
+            nowMs: UInt64(wallMs), monotonicNs: Clock.monotonicNs())
+        {
+            deliver(answer, to: Asker(number: asker))
+        }
+    }
+
+    mutating func receiveLogin(_ message: UnsafeRawBufferPointer, from shard: Int) {
+        let head = unsafe message.load(as: Message.Login.self)
+        let start = MemoryLayout<Message.Login>.size
+        let middle = start + Int(head.nameCount)
+        unsafe login(
+            UnsafeRawBufferPointer(rebasing: message[start..<middle]),
+            UnsafeRawBufferPointer(rebasing: message[middle..<middle + Int(head.secretCount)]),
+            from: head.address, asker: Asker(shard: shard, ticket: head.ticket))
+    }
+
+    private mutating func post(
+        _ name: UnsafeRawBufferPointer, _ secret: UnsafeRawBufferPointer, from address: IPAddress,
+        ticket: UInt64
+    ) -> Bool {
+        let size = MemoryLayout<Message.Login>.size + name.count + secret.count
+        guard let place = unsafe mailbox(to: 0).reserve(size) else { return false }
+        unsafe place.storeBytes(
+            of: Message.Login(
+                ticket: ticket, address: address, nameCount: UInt32(name.count),
+                secretCount: UInt32(secret.count)),
+            as: Message.Login.self)
+        let names = unsafe place + MemoryLayout<Message.Login>.size
+        unsafe UnsafeMutableRawBufferPointer(start: names, count: name.count).copyMemory(from: name)
+        unsafe UnsafeMutableRawBufferPointer(start: names + name.count, count: secret.count)
+            .copyMemory(from: secret)
+        return true
+    }
+
+    private mutating func deliver(_ answer: LoginAnswer, to asker: Asker) {
+        let reply = LoginReply(answer)
+        if asker.shard == number {
+            deliver(asker.ticket) { shard, index, shape in
+                unsafe reply.body.withUnsafeBytes { body in
+                    unsafe shard.replyAnswer(
+                        index, shape, reply.status, tag: nil, retryAfterS: reply.retryAfterS, body)
+                }
+            }
+        } else {
+            unsafe reply.body.withUnsafeBytes { body in
+                unsafe postAnswer(
+                    reply.status, retryAfterS: reply.retryAfterS, body, to: asker.shard,
+                    ticket: asker.ticket)
+            }
+        }
+    }
+}

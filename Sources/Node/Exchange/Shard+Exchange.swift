@@ -1,0 +1,229 @@
+import Glibc
+import Keyspace
+import Machine
+import Synchronization
+import Wire
+
+/// Requests that belong to another shard's keys, and their answers.
+///
+/// Messages are written in place in the mailbox to the other shard and shown to it once a turn,
+/// after the commit point, so a batch costs one store and at most one wake-up. A request that
+/// finds the mailbox full waits in its connection's input. An answer can't wait like that, or two
+/// full mailboxes would wait for each other: it goes to a backlog, which is bounded by the places
+/// that its asker's shard has.
+extension Shard {
+    func mailbox(to target: Int) -> Mailbox.Writer {
+        unsafe state.pointee.mailboxes[number * state.pointee.shardCount + target].writer
+    }
+
+    // MARK: Sending
+
+    /// False: the mailbox is full, try again next turn.
+    mutating func post(_ work: TableWork, to target: Int, ticket: UInt64) -> Bool {
+        let valueInline = unsafe work.value.count <= Message.inlineBytesMax
+        let ifMatchCount = unsafe work.ifMatch.map { $0.count } ?? -1
+        let ifNoneMatchCount = unsafe work.ifNoneMatch.map { $0.count } ?? -1
+        let size =
+            unsafe MemoryLayout<Message.Work>.size + work.key.count + max(ifMatchCount, 0)
+            + max(ifNoneMatchCount, 0) + (valueInline ? work.value.count : 0)
+        guard let place = unsafe mailbox(to: target).reserve(size) else { return false }
+        var memory: UnsafeMutableRawPointer? = nil
+        if !valueInline {
+            let copy = unsafe UnsafeMutableRawBufferPointer.allocate(
+                byteCount: work.value.count, alignment: 8)
+            unsafe copy.copyMemory(from: work.value)
+            unsafe memory = copy.baseAddress
+        }
+        unsafe place.storeBytes(
+            of: Message.Work(
+                work: work.kind, caller: work.caller, readRule: work.readRule, table: work.table,
+                principal: work.principal.rawValue, hash: work.hash, ticket: ticket,
+                ttlMs: work.ttlMs, keyCount: UInt32(work.key.count),
+                ifMatchCount: Int32(ifMatchCount), ifNoneMatchCount: Int32(ifNoneMatchCount),
+                valueCount: UInt32(work.value.count), valueMemory: memory),
+            as: Message.Work.self)
+        var at = unsafe place + MemoryLayout<Message.Work>.size
+        func add(_ bytes: UnsafeRawBufferPointer?) {
+            guard let bytes = unsafe bytes, let start = bytes.baseAddress else { return }
+            unsafe at.copyMemory(from: start, byteCount: bytes.count)
+            unsafe at += bytes.count
+        }
+        unsafe add(work.key)
+        unsafe add(work.ifMatch)
+        unsafe add(work.ifNoneMatch)
+        if valueInline { unsafe add(work.value) }
+        return true
+    }
+
+    private mutating func postAnswer(_ outcome: Outcome, to target: Int, ticket: UInt64) {
+        let head = unsafe Message.Answer(
+            status: outcome.status.rawValue, hasTag: outcome.tag != nil, retryAfterS: 0,
+            ticket: ticket, version: outcome.tag?.version ?? 0,
+            stamp: outcome.tag?.stamp.rawValue ?? 0, bodyCount: 0, bodyMemory: nil)
+        let owners = owners
+        postAnswer(head, bodyCount: outcome.bodyCount(owners), to: target) { writer in
+            outcome.writeBody(owners, into: &writer)
+        }
+    }
+
+    mutating func postAnswer(
+        _ status: HTTPStatus, retryAfterS: UInt32, _ body: UnsafeRawBufferPointer,
+        to target: Int, ticket: UInt64
+    ) {
+        let head = unsafe Message.Answer(
+            status: status.rawValue, hasTag: false, retryAfterS: retryAfterS, ticket: ticket,
+            version: 0, stamp: 0, bodyCount: 0, bodyMemory: nil)
+        postAnswer(head, bodyCount: body.count, to: target) { unsafe $0.write(body) }
+    }
+
+    private mutating func postAnswer(
+        _ head: Message.Answer, bodyCount: Int, to target: Int,
+        _ write: (inout ByteWriter) -> Void
+    ) {
+        let isInline = bodyCount <= Message.inlineBytesMax
+        let size = MemoryLayout<Message.Answer>.size + (isInline ? bodyCount : 0)
+        // Behind a backlog everything queues: answers to one connection keep their order.
+        let reserved = unsafe backlogs[target].isEmpty ? mailbox(to: target).reserve(size) : nil
+        let place =
+            unsafe reserved ?? UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 8)
+        var head = head
+        head.bodyCount = UInt32(bodyCount)
+        if !isInline {
+            unsafe head.bodyMemory = UnsafeMutableRawPointer.allocate(
+                byteCount: bodyCount, alignment: 8)
+        }
+        unsafe place.storeBytes(of: head, as: Message.Answer.self)
+        let body = unsafe head.bodyMemory ?? place + MemoryLayout<Message.Answer>.size
+        var writer = unsafe ByteWriter(
+            body.assumingMemoryBound(to: UInt8.self), capacity: bodyCount)
+        write(&writer)
+        if unsafe reserved == nil {
+            unsafe backlogs[target].append(UnsafeRawBufferPointer(start: place, count: size))
+        }
+    }
+
+    /// Posts a message that must not get lost, behind a backlog if there is one.
+    mutating func postCopy(_ message: UnsafeRawBufferPointer, to target: Int) {
+        let reserved =
+            unsafe backlogs[target].isEmpty ? mailbox(to: target).reserve(message.count) : nil
+        let place =
+            unsafe reserved
+            ?? UnsafeMutableRawPointer.allocate(byteCount: message.count, alignment: 8)
+        unsafe place.copyMemory(
+            from: message.baseAddress.unsafelyUnwrapped, byteCount: message.count)
+        if unsafe reserved == nil {
+            unsafe backlogs[target].append(
+                UnsafeRawBufferPointer(start: place, count: message.count))
+        }
+    }
+
+    /// Shows the other shards what this turn wrote, and wakes those that sleep.
+    mutating func publishMailboxes() {
+        let shards = unsafe state.pointee.shardCount
+        guard shards > 1 else { return }
+        for target in 0..<shards where target != number {
+            if unsafe !backlogs[target].isEmpty { drainBacklog(to: target) }
+            let writer = mailbox(to: target)
+            guard writer.hasUnpublished else { continue }
+            writer.publish()
+            if unsafe state.pointee.wakeFlags[target].claimWake() {
+                unsafe state.pointee.wakers[target].wake()
+            }
+        }
+    }
+
+    var hasBacklog: Bool {
+        if unsafe !stalledGathers.isEmpty { return true }
+        for target in unsafe 0..<state.pointee.shardCount where unsafe !backlogs[target].isEmpty {
+            return true
+        }
+        return false
+    }
+
+    private mutating func drainBacklog(to target: Int) {
+        var sent = 0
+        let writer = mailbox(to: target)
+        while unsafe sent < backlogs[target].count {
+            let message = unsafe backlogs[target][sent]
+            guard let place = unsafe writer.reserve(message.count) else { break }
+            unsafe place.copyMemory(
+                from: message.baseAddress.unsafelyUnwrapped, byteCount: message.count)
+            unsafe message.deallocate()
+            sent += 1
+        }
+        unsafe backlogs[target].removeFirst(sent)
+    }
+
+    // MARK: Receiving
+
+    mutating func readMailboxes() {
+        let shards = unsafe state.pointee.shardCount
+        guard shards > 1 else { return }
+        for from in 0..<shards where from != number {
+            let reader = unsafe state.pointee.mailboxes[from * shards + number].reader
+            while let message = unsafe reader.next() { unsafe receive(message, from: from) }
+            reader.consume()
+        }
+    }
+
+    private mutating func receive(_ message: UnsafeRawBufferPointer, from shard: Int) {
+        switch unsafe message.load(as: Message.Kind.self) {
+        case .connection: unsafe open(message.load(as: Message.Connection.self).fd)
+        case .work: unsafe carryOut(message, from: shard)
+        case .answer: unsafe deliver(message)
+        case .list: unsafe receiveList(message, from: shard)
+        case .page: unsafe receivePage(message, from: shard)
+        case .login: unsafe receiveLogin(message, from: shard)
+        }
+    }
+
+    private mutating func carryOut(_ message: UnsafeRawBufferPointer, from shard: Int) {
+        let head = unsafe message.load(as: Message.Work.self)
+        var at = MemoryLayout<Message.Work>.size
+        func take(_ count: Int) -> UnsafeRawBufferPointer {
+            defer { at += count }
+            return unsafe UnsafeRawBufferPointer(rebasing: message[at..<at + count])
+        }
+        let key = unsafe take(Int(head.keyCount))
+        let ifMatch = unsafe head.ifMatchCount < 0 ? nil : take(Int(head.ifMatchCount))
+        let ifNoneMatch = unsafe head.ifNoneMatchCount < 0 ? nil : take(Int(head.ifNoneMatchCount))
+        let value: UnsafeRawBufferPointer
+        if let memory = unsafe head.valueMemory {
+            unsafe value = unsafe UnsafeRawBufferPointer(
+                start: memory, count: Int(head.valueCount))
+        } else {
+            unsafe value = unsafe take(Int(head.valueCount))
+        }
+        let work = unsafe TableWork(
+            kind: head.work, caller: head.caller, readRule: head.readRule, table: head.table,
+            hash: head.hash, principal: RecordOwner(rawValue: head.principal), ttlMs: head.ttlMs,
+            key: key, value: value, ifMatch: ifMatch, ifNoneMatch: ifNoneMatch)
+        let outcome = carryOut(work)
+        postAnswer(outcome, to: shard, ticket: head.ticket)
+        unsafe head.valueMemory?.deallocate()
+    }
+
+    private mutating func deliver(_ message: UnsafeRawBufferPointer) {
+        let head = unsafe message.load(as: Message.Answer.self)
+        let start =
+            unsafe head.bodyMemory
+            ?? UnsafeMutableRawPointer(mutating: message.baseAddress.unsafelyUnwrapped)
+            + MemoryLayout<Message.Answer>.size
+        let body = unsafe UnsafeRawBufferPointer(start: start, count: Int(head.bodyCount))
+        let status = unsafe HTTPStatus(rawValue: head.status).unsafelyUnwrapped
+        let tag = head.hasTag ? (head.version, Stamp(rawValue: head.stamp)) : nil
+        if let place = awaited.place(of: head.ticket),
+            let gather = unsafe awaited.places[Int(place)].gather
+        {
+            let slot = unsafe Int(awaited.places[Int(place)].slot)
+            awaited.give(place)
+            unsafe heardElsewhere(gather, slot, status, body)
+        } else {
+            deliver(head.ticket) { shard, index, shape in
+                unsafe shard.replyAnswer(
+                    index, shape, status, tag: tag, retryAfterS: head.retryAfterS, body)
+            }
+        }
+        unsafe head.bodyMemory?.deallocate()
+    }
+}

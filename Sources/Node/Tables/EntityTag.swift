@@ -1,0 +1,227 @@
+import Keyspace
+import Wire
+
+/// A record's entity tag, `"version-stamp"` in quotes, and the header fields that hold some
+/// (RFC 9110 8.8.3, 13.1).
+///
+/// Clients take it as opaque. The version stands first, so that a tag tells a reader something,
+/// and the stamp makes it right: after an eviction versions start again at 1.
+/// A version alone in quotes, `"3"`, is taken as well: the record says it, so a client that never
+/// kept the tag can still be careful.
+enum EntityTag {
+    /// Two quotes, 20 digits, a dash, 16 hexadecimal digits.
+    static let bytesMax = 2 + 20 + 1 + 16
+
+    static func write(version: UInt64, stamp: Stamp, into writer: inout ByteWriter) {
+        writer.write(byte: 0x22)
+        writer.write(decimal: version)
+        writer.write(byte: 0x2D)
+        writer.writeHex(stamp.rawValue, digits: 16)
+        writer.write(byte: 0x22)
+    }
+
+    /// How many bytes `write` writes.
+    static func byteCount(version: UInt64) -> Int {
+        ByteWriter.decimalDigits(of: version) + bytesMax - 20
+    }
+
+    /// What a whole field value asks for.
+    enum Parsed: Equatable, Sendable, BitwiseCopyable {
+        /// `*`
+        case any
+        /// A tag of ours.
+        case exactly(UInt64, Stamp)
+        /// A bare version.
+        case version(UInt64)
+        /// A tag that no record of ours can have, or a weak one, which is never strongly equal
+        /// to another (RFC 9110 8.8.3.2).
+        case foreign
+        /// Several tags: see `matches`.
+        case list
+        case malformed
+    }
+
+    /// Understands an `If-Match`.
+    static func parseOne(_ field: RawSpan) -> Parsed {
+        unsafe field.withUnsafeBytes { field in
+            var tags = unsafe Tags(field)
+            var found: Parsed?
+            while true {
+                switch tags.next() {
+                case .tag(let tag):
+                    if found != nil {
+                        found = .list
+                    } else {
+                        found = tag.isWeak ? .foreign : tag.named
+                    }
+                case .any: return .any
+                case .malformed: return .malformed
+                case .end: return found ?? .malformed
+                }
+            }
+        }
+    }
+
+    /// Whether one of the tags in a field is the record's, or the field is `*`; nil when it is
+    /// malformed, wherever in it that shows. A weak tag is compared by what is in its quotes for
+    /// `If-None-Match`, and equals nothing for `If-Match` (`allowsWeak` false).
+    static func matches(
+        _ field: RawSpan, version: UInt64, stamp: Stamp, allowsWeak: Bool = true
+    ) -> Bool? {
+        unsafe field.withUnsafeBytes { field in
+            var tags = unsafe Tags(field)
+            var isMatch = false
+            while true {
+                switch tags.next() {
+                case .tag(let tag):
+                    if tag.isWeak && !allowsWeak { continue }
+                    switch tag.named {
+                    case .exactly(version, stamp), .version(version): isMatch = true
+                    default: break
+                    }
+                case .any: return true
+                case .malformed: return nil
+                case .end: return isMatch
+                }
+            }
+        }
+    }
+}
+
+/// The entity tags of a field value, one after the other. Empty elements are passed over
+/// (RFC 9110 5.6.1.2), but one tag there has to be.
+@safe
+private struct Tags {
+    enum Step {
+        case tag(Tag)
+        /// The whole field is `*`.
+        case any
+        case malformed
+        case end
+    }
+
+    struct Tag {
+        var isWeak: Bool
+        var named: EntityTag.Parsed
+    }
+
+    private let field: UnsafeRawBufferPointer
+    private var at = 0
+    private var count = 0
+
+    init(_ field: UnsafeRawBufferPointer) { unsafe self.field = unsafe field }
+
+    mutating func next() -> Step {
+        while unsafe at < field.count, unsafe isBlank(field[at]) || field[at] == 0x2C { at += 1 }
+        guard unsafe at < field.count else { return count > 0 ? .end : .malformed }
+        if unsafe field[at] == 0x2A { return isOnlyStar() ? .any : .malformed }
+        let isWeak = unsafe at + 1 < field.count && field[at] == 0x57 && field[at + 1] == 0x2F
+        if isWeak { at += 2 }
+        guard unsafe at < field.count, unsafe field[at] == 0x22 else { return .malformed }
+        let start = at + 1
+        at = start
+        while unsafe at < field.count, unsafe isOpaque(field[at]) { at += 1 }
+        guard unsafe at < field.count, unsafe field[at] == 0x22 else { return .malformed }
+        let opaque = unsafe UnsafeRawBufferPointer(rebasing: field[start..<at])
+        at += 1
+        while unsafe at < field.count, unsafe isBlank(field[at]) { at += 1 }
+        guard unsafe at == field.count || field[at] == 0x2C else { return .malformed }
+        count += 1
+        return unsafe .tag(Tag(isWeak: isWeak, named: understand(opaque)))
+    }
+
+    private func isOnlyStar() -> Bool {
+        for index in unsafe 0..<field.count where unsafe index != at && !isBlank(field[index]) {
+            return false
+        }
+        return true
+    }
+
+    private func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
+
+    /// RFC 9110 8.8.3 `etagc`.
+    private func isOpaque(_ byte: UInt8) -> Bool { byte >= 0x21 && byte != 0x22 && byte != 0x7F }
+
+    /// Only as we write them: another spelling was not ours, so it equals nothing.
+    private func understand(_ opaque: UnsafeRawBufferPointer) -> EntityTag.Parsed {
+        var version: UInt64 = 0
+        var at = 0
+        // 19 digits fit 64 bits; a version has 12 at most.
+        while at < opaque.count, at < 19, unsafe opaque[at] &- 0x30 < 10 {
+            version = unsafe version * 10 + UInt64(opaque[at] &- 0x30)
+            at += 1
+        }
+        guard at > 0, unsafe opaque[0] != 0x30 else { return .foreign }
+        if at == opaque.count { return .version(version) }
+        guard opaque.count == at + 17, unsafe opaque[at] == 0x2D else { return .foreign }
+        var stamp: UInt64 = 0
+        for index in (at + 1)..<opaque.count {
+            let byte = unsafe opaque[index]
+            let digit: UInt8
+            switch byte {
+            case 0x30...0x39: digit = byte - 0x30
+            case 0x61...0x66: digit = byte - 0x57
+            default: return .foreign
+            }
+            stamp = stamp << 4 | UInt64(digit)
+        }
+        return .exactly(version, Stamp(rawValue: stamp))
+    }
+}
+
+/// What the precondition fields of a write ask for (RFC 9110 13.2.2).
+enum Preconditions {
+    enum Asked: Equatable, Sendable, BitwiseCopyable {
+        /// The keyspace decides it with the write.
+        case condition(Condition)
+        /// More than one condition can say: `hold` is asked about the record in the turn of the
+        /// shard that writes, just before.
+        case list
+        /// One of the fields is malformed (400).
+        case malformed
+    }
+
+    static func condition(ifMatch: RawSpan?, ifNoneMatch: RawSpan?) -> Asked {
+        var asked = Asked.condition(.none)
+        if let ifMatch {
+            switch EntityTag.parseOne(ifMatch) {
+            case .any: asked = .condition(.present)
+            case .exactly(let version, let stamp): asked = .condition(.exactly(version, stamp))
+            case .version(let version): asked = .condition(.version(version))
+            // No record has version 0.
+            case .foreign: asked = .condition(.version(0))
+            case .list: asked = .list
+            case .malformed: return .malformed
+            }
+        }
+        if let ifNoneMatch {
+            switch EntityTag.parseOne(ifNoneMatch) {
+            case .malformed: return .malformed
+            case .any where ifMatch == nil: asked = .condition(.absent)
+            default: asked = .list
+            }
+        }
+        return asked
+    }
+
+    /// Whether the fields of a write hold for what stands at the key now. Fields that `condition`
+    /// called malformed don't hold.
+    static func hold(ifMatch: RawSpan?, ifNoneMatch: RawSpan?, record: Record?) -> Bool {
+        guard let record else {
+            return ifMatch == nil
+        }
+        let version = record.version
+        let stamp = record.stamp
+        if let ifMatch,
+            EntityTag.matches(ifMatch, version: version, stamp: stamp, allowsWeak: false) != true
+        {
+            return false
+        }
+        if let ifNoneMatch,
+            EntityTag.matches(ifNoneMatch, version: version, stamp: stamp) != false
+        {
+            return false
+        }
+        return true
+    }
+}

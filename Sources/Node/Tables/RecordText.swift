@@ -1,0 +1,184 @@
+import Keyspace
+import Wire
+
+/// A record as HTTP and streams show it:
+/// `{"value":V,"version":1,"timestamp":ms,"owner":"alice"}`, then `"expires_at":ms` when it has
+/// one, and `"encoding":"base64"` when the value is bytes that are not UTF-8.
+///
+/// A JSON value is copied as it was sent. Nobody's record has the owner `null`.
+enum RecordText {
+    private static let valueName: StaticString = "{\"value\":"
+    private static let versionName: StaticString = ",\"version\":"
+    private static let timestampName: StaticString = ",\"timestamp\":"
+    private static let ownerName: StaticString = ",\"owner\":"
+    private static let expiryName: StaticString = ",\"expires_at\":"
+    private static let encoding: StaticString = ",\"encoding\":\"base64\""
+    private static let null: StaticString = "null"
+    private static let noElements: StaticString = "[]"
+
+    /// What every record has: four names and the closing brace.
+    private static var frameCount: Int {
+        valueName.utf8CodeUnitCount + versionName.utf8CodeUnitCount
+            + timestampName.utf8CodeUnitCount + ownerName.utf8CodeUnitCount + 1
+    }
+
+    /// How many bytes `write` writes, exactly. `owner` is the name of the record's owner, empty
+    /// for nobody.
+    static func byteCount(_ record: Record, owner: UnsafeRawBufferPointer) -> Int {
+        var count =
+            frameCount + valueCount(record) + ByteWriter.decimalDigits(of: record.version)
+            + ByteWriter.decimalDigits(of: UInt64(record.timestamp.magnitude))
+        unsafe count += owner.isEmpty ? null.utf8CodeUnitCount : LooseText.byteCount(owner)
+        let expiresAt = record.expiresAt
+        if expiresAt != 0 {
+            count += expiryName.utf8CodeUnitCount + decimalCount(expiresAt)
+        }
+        return count
+    }
+
+    static func write(
+        _ record: Record, owner: UnsafeRawBufferPointer, into writer: inout ByteWriter
+    ) {
+        writer.write(valueName)
+        let isEncoded = writeValue(record, into: &writer)
+        writer.write(versionName)
+        writer.write(decimal: record.version)
+        writer.write(timestampName)
+        writer.write(decimal: UInt64(record.timestamp.magnitude))
+        writer.write(ownerName)
+        if unsafe owner.isEmpty {
+            writer.write(null)
+        } else {
+            unsafe LooseText.write(owner, into: &writer)
+        }
+        let expiresAt = record.expiresAt
+        if expiresAt != 0 {
+            writer.write(expiryName)
+            writer.write(decimal: Int(expiresAt))
+        }
+        if isEncoded { writer.write(encoding) }
+        writer.write(byte: 0x7D)
+    }
+
+    // MARK: The value
+
+    /// What the value takes, and the word about its encoding.
+    @inline(__always)
+    private static func valueCount(_ record: Record) -> Int {
+        switch record.kind {
+        case .json: record.valueCount
+        case .bytes: unsafe bytesCount(record.value)
+        case .list: noElements.utf8CodeUnitCount
+        }
+    }
+
+    @inline(never)
+    private static func bytesCount(_ bytes: UnsafeRawBufferPointer) -> Int {
+        if unsafe UTF8Text.isValid(bytes) { return unsafe JSONString.encodedCount(bytes) }
+        return Base64.encodedCount(bytes.count, .standard) + 2 + encoding.utf8CodeUnitCount
+    }
+
+    /// Answers whether the value is written in base64.
+    @inline(__always)
+    private static func writeValue(_ record: Record, into writer: inout ByteWriter) -> Bool {
+        switch record.kind {
+        case .json: unsafe writer.write(record.value)
+        case .bytes: return unsafe writeBytes(record.value, into: &writer)
+        case .list: writer.write(noElements)
+        }
+        return false
+    }
+
+    @inline(never)
+    private static func writeBytes(
+        _ bytes: UnsafeRawBufferPointer, into writer: inout ByteWriter
+    ) -> Bool {
+        if unsafe UTF8Text.isValid(bytes) {
+            let count = unsafe JSONString.encodedCount(bytes)
+            let room = unsafe UnsafeMutableRawBufferPointer(
+                start: writer.reserve(count), count: count)
+            _ = unsafe JSONString.encode(bytes, into: room)
+            return false
+        }
+        writer.write(byte: 0x22)
+        let count = Base64.encodedCount(bytes.count, .standard)
+        let room = unsafe UnsafeMutableRawBufferPointer(start: writer.reserve(count), count: count)
+        _ = unsafe Base64.encode(bytes, .standard, into: room)
+        writer.write(byte: 0x22)
+        return true
+    }
+
+    private static func decimalCount(_ number: Int64) -> Int {
+        (number < 0 ? 1 : 0) + ByteWriter.decimalDigits(of: number.magnitude)
+    }
+}
+
+/// Any bytes as a JSON string: names and keys, which are UTF-8 where they came over HTTP but need
+/// not be where RESP wrote them.
+///
+/// Each byte that belongs to no character is shown as U+FFFD. So the text is always JSON, and such
+/// a key can be seen, though not asked for by this name.
+enum LooseText {
+    private static let replacementCount = 3
+
+    /// How many bytes `write` writes, quotes included.
+    static func byteCount(_ text: UnsafeRawBufferPointer) -> Int {
+        if unsafe UTF8Text.isValid(text) { return unsafe JSONString.encodedCount(text) }
+        var count = 2
+        var at = 0
+        while at < text.count {
+            let length = unsafe characterCount(text, at)
+            if length == 0 {
+                count += replacementCount
+                at += 1
+            } else {
+                let character = unsafe UnsafeRawBufferPointer(rebasing: text[at..<(at + length)])
+                unsafe count += JSONString.encodedCount(character) - 2
+                at += length
+            }
+        }
+        return count
+    }
+
+    static func write(_ text: UnsafeRawBufferPointer, into writer: inout ByteWriter) {
+        guard unsafe UTF8Text.isValid(text) else {
+            return unsafe writeReplacing(text, into: &writer)
+        }
+        let count = unsafe JSONString.encodedCount(text)
+        let room = unsafe UnsafeMutableRawBufferPointer(start: writer.reserve(count), count: count)
+        _ = unsafe JSONString.encode(text, into: room)
+    }
+
+    @inline(never)
+    private static func writeReplacing(
+        _ text: UnsafeRawBufferPointer, into writer: inout ByteWriter
+    ) {
+        writer.write(byte: 0x22)
+        var at = 0
+        while at < text.count {
+            let length = unsafe characterCount(text, at)
+            if length == 0 {
+                writer.write("\u{FFFD}")
+                at += 1
+                continue
+            }
+            let character = unsafe UnsafeRawBufferPointer(rebasing: text[at..<(at + length)])
+            unsafe withUnsafeTemporaryAllocation(byteCount: 8, alignment: 8) { quoted in
+                let count = unsafe JSONString.encode(character, into: quoted) ?? 2
+                unsafe writer.write(UnsafeRawBufferPointer(rebasing: quoted[1..<(count - 1)]))
+            }
+            at += length
+        }
+        writer.write(byte: 0x22)
+    }
+
+    /// How many bytes the character at a place has; 0 where there is none.
+    private static func characterCount(_ text: UnsafeRawBufferPointer, _ at: Int) -> Int {
+        for length in 1...4 where at + length <= text.count {
+            if unsafe UTF8Text.isValid(UnsafeRawBufferPointer(rebasing: text[at..<(at + length)])) {
+                return length
+            }
+        }
+        return 0
+    }
+}
