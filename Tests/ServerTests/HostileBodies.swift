@@ -17,7 +17,7 @@ extension Hostile {
             "POST /health HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello"),
         .serves(
             404, "a body for nothing",
-            "POST /nothing HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello"),
+            "POST /nothing/here HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello"),
         .serves(200, "a name that only looks like a length", get("Content_Length: 5")),
         .serves(
             200, "a body as large as allowed", post("Content-Length: 131072", body: long(131072))),
@@ -330,7 +330,7 @@ extension Hostile {
             "POST /health HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello" + get()),
         .inOrder(
             [404, 200], .serves, "unwanted chunks before a request",
-            "POST /x HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            "POST /x/y HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
                 + get()),
         .inOrder([200, 200], .serves, "an empty line between two", get() + "\r\n" + get()),
         .inOrder(
