@@ -18,3 +18,8 @@ enum { MACHINE_CPUS_MAX = 8192 };
 int machine_pin(int cpu);
 // How many processors the calling thread may run on; 0 if the kernel doesn't say.
 int machine_allowed_cpus(void);
+
+// Takes the read-only pages of the executable and its libraries that were only needed to start out
+// of the process again. They are in the page cache, so whatever is needed once more comes back
+// without a read from disk. Writable and relocated pages stay.
+void machine_forget_startup_pages(void);

@@ -72,6 +72,7 @@ public enum Node {
         }
         if let failure = report.waitUntilReady() { throw failure }
         log.info("listening", ("addr", bound))
+        StartupPages.forget()
 
         let signal = signals.wait()
         log.info("draining", ("signal", signal == SIGINT ? "SIGINT" : "SIGTERM"), ("addr", bound))
