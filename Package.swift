@@ -33,16 +33,20 @@ let package = Package(
         .target(
             name: "Machine", dependencies: ["CLiburing", "CMachine"], swiftSettings: strict,
             linkerSettings: [.linkedLibrary(":liburing.a")]),
-        .target(name: "Wire", exclude: ["HTTP/README.md"], swiftSettings: strict),
+        .target(name: "Wire", exclude: ["HTTP/README.md", "JSON/README.md"], swiftSettings: strict),
         .target(name: "Keyspace", exclude: ["README.md"], swiftSettings: strict),
         .target(
             name: "Identity", dependencies: ["COpenSSL"], exclude: ["README.md"],
             swiftSettings: strict, linkerSettings: [.linkedLibrary(":libcrypto.a")]),
         .target(name: "Options", swiftSettings: strict),
         .target(
-            name: "Node", dependencies: ["Machine", "Wire", "Keyspace", "Identity", "Options"], swiftSettings: strict),
+            name: "Node", dependencies: ["Machine", "Wire", "Keyspace", "Identity", "Options"],
+            exclude: ["README.md", "Accounts/README.md", "Tables/README.md"], swiftSettings: strict),
         .executableTarget(
             name: "needletail", dependencies: ["Node", "Options"], swiftSettings: strict),
+        .executableTarget(
+            name: "keyspace-bench", dependencies: ["Keyspace"], path: "Benchmarks/Keyspace",
+            swiftSettings: strict),
         .executableTarget(
             name: "crash-probe", dependencies: ["CMachine", "Machine"], path: "Tests/CrashProbe",
             swiftSettings: strict),
@@ -53,6 +57,11 @@ let package = Package(
         .testTarget(
             name: "MachineTests", dependencies: ["Machine", "crash-probe"], swiftSettings: testing),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: testing),
+        .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: testing),
+        .testTarget(name: "IdentityTests", dependencies: ["Identity"], swiftSettings: testing),
+        .testTarget(
+            name: "NodeTests", dependencies: ["Node", "Wire", "Keyspace", "Identity", "Machine"],
+            swiftSettings: testing),
         .testTarget(name: "OptionsTests", dependencies: ["Options"], swiftSettings: testing),
         .testTarget(name: "TidyTests", swiftSettings: testing),
         .testTarget(

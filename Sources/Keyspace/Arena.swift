@@ -54,6 +54,8 @@ struct Arena: ~Copyable {
     /// The segment being emptied, and how far the cleaner got.
     private(set) var victim = -1
     private var victimOffset = 0
+    /// Whether nothing was written of late.
+    var isQuiet = false
 
     /// `table` is usable zeroed room for `segmentsMax` entries.
     init(
@@ -90,10 +92,15 @@ struct Arena: ~Copyable {
 
     /// Garbage is let grow to a tenth: records that change their sizes at random then cost some
     /// three or four bytes moved for each byte written, and a fragmented shard takes 10/9 of its
-    /// live bytes.
+    /// live bytes. While nothing is written there is time for more.
     var wantsCleaning: Bool {
-        victim >= 0 || garbage > heldSegments * segmentBytes / 10 + 2 * segmentBytes
+        let share = isQuiet ? Arena.quietGarbageShare : Arena.garbageShare
+        return victim >= 0
+            || garbage > heldSegments * segmentBytes / share + 2 * segmentBytes
     }
+
+    static let garbageShare = 10
+    static let quietGarbageShare = 16
 
     /// Segments left in the address space.
     private var spareSegments: Int { segmentsMax - used + freeCount }

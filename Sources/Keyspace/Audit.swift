@@ -28,16 +28,21 @@ extension Keyspace {
         invariant(inIndex.count == index.count, "the index is miscounted")
         invariant(alive.count == count, "the live records are miscounted")
 
+        let indexPages = index.audit()
+        invariant(indexPages == pages.wholePagesInUse, "a page of the index was lost")
+
         var listed = Set<Ref>()
+        var blocks = 0
         for table in 0..<tablesCapacity {
             let before = listed.count
-            unsafe tables[table].listing.audit(records, pages) { ref in
+            blocks += unsafe tables[table].listing.audit(records, pages) { ref in
                 invariant(Int(records[ref].table) == table, "a record is in another's listing")
                 listed.insert(ref)
             }
             let count = unsafe tables[table].count
             invariant(listed.count - before == count, "a table's records are miscounted")
         }
+        invariant(blocks == pages.blocksInUse, "a block of a listing was lost")
         invariant(listed == alive, "the listings and the arena hold different records")
 
         var linked = Set<Ref>()

@@ -169,6 +169,42 @@ struct Index: ~Copyable {
         return !end.overflow
     }
 
+    /// Checks each page's counts against what is in it and answers how many pages there are; for
+    /// the audit.
+    func audit() -> Int {
+        var pageCount = 0
+        var cursor: UInt64 = 0
+        var isMore = true
+        while isMore {
+            let page = unsafe page(of: cursor)
+            var filled = 0
+            var passed = InlineArray<64, Int>(repeating: 0)
+            for bucket in 0..<Index.bucketsPerPage {
+                let line = unsafe page + bucket << 6
+                for slot in 0..<Index.slotsPerBucket
+                where unsafe line.load(fromByteOffset: slot, as: UInt8.self) != 0 {
+                    filled += 1
+                    var home = Index.home(hash(records[unsafe Index.ref(line, slot)]))
+                    while home != bucket {
+                        passed[home] += 1
+                        home = (home + 1) & (Index.bucketsPerPage - 1)
+                    }
+                }
+            }
+            invariant(unsafe Index.filled(page) == filled, "a page of the index is miscounted")
+            for bucket in 0..<Index.bucketsPerPage {
+                let line = unsafe page + bucket << 6
+                let told = Int(unsafe line.load(fromByteOffset: 12, as: UInt8.self))
+                invariant(
+                    told == passed[bucket] || told == 255,
+                    "a bucket miscounts the records that went past it")
+            }
+            pageCount += 1
+            isMore = walk(&cursor) { _ in }
+        }
+        return pageCount
+    }
+
     /// Some records that lie together by chance, starting anywhere; for sampling.
     func sample(_ random: UInt64, _ visit: (Ref) -> Void) {
         let page = unsafe page(of: random)

@@ -90,7 +90,7 @@ public struct Keyspace: ~Copyable {
     public internal(set) var count = 0
     /// Bytes the cleaner owes for what was written and freed since it last ran.
     var cleaningDebt = 0
-    /// The memory limit left the cleaner no segment to move records to.
+    /// The cleaner found no segment worth emptying, or none to move records to.
     var isCleanerStuck = false
     /// The age of records is told in these; see `evictOne`.
     var recency: UInt8 = 0

@@ -148,11 +148,14 @@ struct Listing {
         return (leaf.ref(place), place + 1 == leaf.count)
     }
 
-    /// Walks the tree, checks its order, its counts and its first records, and visits every ref.
-    func audit(_ records: RecordSpace, _ pages: borrowing Pages, _ visit: (Ref) -> Void) {
-        guard root != 0 else { return }
+    /// Walks the tree, checks its order, its counts and its first records, visits every ref and
+    /// answers how many blocks there are.
+    func audit(
+        _ records: RecordSpace, _ pages: borrowing Pages, _ visit: (Ref) -> Void
+    ) -> Int {
+        guard root != 0 else { return 0 }
         var previous: Ref = 0
-        audit(root, records, pages) { ref in
+        return audit(root, records, pages) { ref in
             if previous != 0 {
                 invariant(
                     unsafe records[previous].compareKey(with: records[ref].key) < 0,
@@ -166,8 +169,9 @@ struct Listing {
     private func audit(
         _ number: UInt32, _ records: RecordSpace, _ pages: borrowing Pages,
         _ visit: (Ref) -> Void
-    ) {
+    ) -> Int {
         let block = Block(number, pages)
+        var blocks = 1
         invariant(block.count > 0, "a block of a listing is empty")
         for place in 0..<block.count {
             if block.level == 0 {
@@ -177,12 +181,13 @@ struct Listing {
                 invariant(child.level == block.level - 1, "a listing's levels are mixed up")
                 invariant(
                     child.first == block.firstBelow(place), "a listing's first record is stale")
-                audit(block.child(place), records, pages, visit)
+                blocks += audit(block.child(place), records, pages, visit)
             }
         }
         if block.level > 0 {
             invariant(block.headsAreRight(records), "a listing's heads are stale")
         }
+        return blocks
     }
 
     // MARK: Private parts

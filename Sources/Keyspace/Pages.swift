@@ -45,6 +45,10 @@ struct Pages: ~Copyable {
         (inUse + min(freeCount, Pages.warmMax)) * Pages.pageBytes + freeCapacity * 4
     }
 
+    /// Blocks that were taken and not given back, and whole pages likewise; for the audit.
+    var blocksInUse: Int { cutPages * Pages.blocksPerPage - freeBlockCount }
+    var wholePagesInUse: Int { inUse - cutPages }
+
     /// Whether so many pages can still be taken; asked before a change that must not stop half.
     func canTake(_ pages: Int) -> Bool { pagesMax - used + freeCount >= pages }
 

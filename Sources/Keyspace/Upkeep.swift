@@ -5,6 +5,7 @@ extension Keyspace {
     /// tombstones whose life is over, evicts ahead of need and cleans. What it took out is in
     /// the changes. True when there is more to do at once.
     public mutating func tend(at now: Int64, budget: Int) -> Bool {
+        arena.isQuiet = cleaningDebt == 0
         cleaningDebt += budget * 1024
         begin(expecting: 0)
         var left = min(budget, Keyspace.removalsPerCallMax)
@@ -104,7 +105,9 @@ extension Keyspace {
         var left = budget
         while left > 0 {
             if arena.victim < 0 {
-                guard isForced || arena.wantsCleaning, arena.chooseVictim() else { return }
+                guard isForced || arena.wantsCleaning else { return }
+                isCleanerStuck = !arena.chooseVictim()
+                if isCleanerStuck { return }
             }
             let (ref, passed) = arena.nextSurvivor(budget: left)
             left -= passed

@@ -102,7 +102,7 @@ extension Option {
 
     private static let secrets: [Option] = [
         Option(
-            "JWT_SECRET", .secret, .secret(16...1024) { $0.jwtSecret = $1 },
+            "JWT_SECRET", .secret, .secret(32...1024) { $0.jwtSecret = $1 },
             default: .automatic("a random key made once and kept in --dir"), way: .environment,
             doc: "The key that signs tokens."),
         Option(

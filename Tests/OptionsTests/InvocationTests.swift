@@ -252,17 +252,17 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
         let made = try configuration(
             [],
             [
-                "JWT_SECRET": "0123456789abcdef", "ADMIN_PASSWORD": "horse",
+                "JWT_SECRET": "0123456789abcdef0123456789abcdef", "ADMIN_PASSWORD": "horse",
                 "JWT_EXPIRATION": "90m",
             ])
-        #expect(made.jwtSecret?.exposed == "0123456789abcdef")
+        #expect(made.jwtSecret?.exposed == "0123456789abcdef0123456789abcdef")
         #expect(made.adminPassword?.exposed == "horse")
         #expect(made.jwtExpirationMs == 5_400_000)
     }
 
     @Test func `a secret is not repeated in the complaint about it`() throws {
         let text = try #require(complaint([], ["JWT_SECRET": "hunter2"]))
-        #expect(text.hasPrefix("needletail: JWT_SECRET: must be 16 to 1024 bytes long"))
+        #expect(text.hasPrefix("needletail: JWT_SECRET: must be 32 to 1024 bytes long"))
         #expect(!text.contains("hunter2"))
         let url = "postgres://u:hunter2@h/d"
         for name in ["DATABASE_URL", "CLUSTER_SECRET", "TLS_P12_PASSWORD"] {
@@ -273,11 +273,12 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
 
     @Test func `no way of printing a configuration shows a secret`() throws {
         let made = try configuration(
-            [], ["JWT_SECRET": "0123456789abcdef", "ADMIN_PASSWORD": "correct horse"])
+            [],
+            ["JWT_SECRET": "0123456789abcdef0123456789abcdef", "ADMIN_PASSWORD": "correct horse"])
         var dumped = ""
         dump(made, to: &dumped)
         for text in [dumped, "\(made)", String(reflecting: made)] {
-            #expect(!text.contains("0123456789abcdef"))
+            #expect(!text.contains("0123456789abcdef0123456789abcdef"))
             #expect(!text.contains("correct horse"))
         }
     }

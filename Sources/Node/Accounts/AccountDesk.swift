@@ -77,11 +77,8 @@ enum LoginAnswer: Equatable {
     /// `waker` ends the wait of the shard that owns the desk.
     init(_ settings: AccountSettings, waker: Waker) {
         self.settings = settings
-        guard let signer = unsafe TokenSigner(key: settings.jwtKey.span.bytes) else {
-            invariant(false, "a signing key of \(settings.jwtKey.count) bytes")
-            fatalError()
-        }
-        self.signer = signer
+        invariant(settings.jwtKey.count >= Token.keyBytesMin, "a signing key that is too short")
+        signer = unsafe TokenSigner(key: settings.jwtKey.span.bytes)!
         if let password = settings.adminPassword,
             let secret = unsafe Identity.Secret(password.span.bytes)
         {
@@ -108,6 +105,8 @@ enum LoginAnswer: Equatable {
     /// For the metrics.
     var accountCount: Int { users.count }
     var loginsUnderWay: Int { unsafe underWay.count }
+    /// Whether the thread that hashes has been started.
+    var hasWorker: Bool { pool != nil }
 
     /// Somebody gave a name and a secret. nil: `nextAnswer` will have the answer, once, unless
     /// `forget` comes first. `asker` is the caller's number for them and has one login at a time.

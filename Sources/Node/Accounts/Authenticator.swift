@@ -20,15 +20,17 @@ struct Authenticator: ~Copyable {
     static let cachedTokensMax = 4096
 
     private let verifier: TokenVerifier
+    private let hasAdmin: Bool
     private var cache: TokenCache
 
-    /// `key` is from `SigningKey`.
-    init(key: [UInt8], cachedTokensMax: Int = Authenticator.cachedTokensMax) {
-        guard let verifier = unsafe TokenVerifier(key: key.span.bytes) else {
-            invariant(false, "a signing key of \(key.count) bytes")
-            fatalError()
-        }
-        self.verifier = verifier
+    /// `key` is from `SigningKey`. `hasAdmin`: there is an `ADMIN_PASSWORD`. A node that was started
+    /// again without it has no admin, whoever still holds a token of one.
+    init(
+        key: [UInt8], hasAdmin: Bool, cachedTokensMax: Int = Authenticator.cachedTokensMax
+    ) {
+        self.hasAdmin = hasAdmin
+        invariant(key.count >= Token.keyBytesMin, "a signing key that is too short")
+        verifier = unsafe TokenVerifier(key: key.span.bytes)!
         cache = TokenCache(capacity: cachedTokensMax, seed: Randomness.sipKey())
     }
 
@@ -62,12 +64,14 @@ struct Authenticator: ~Copyable {
         guard case .valid(let claims) = verifier.verify(token, for: .access, nowS: nowS) else {
             return .invalid
         }
+        let isAdmin = claims.subject == .admin
+        // The two say the same in a token of ours; a name alone must not make a system of anybody.
+        guard isAdmin == (claims.name == .admin), hasAdmin || !isAdmin else { return .invalid }
         var name: [UInt8] = []
         claims.name.append(to: &name)
         guard let owner = unsafe name.withUnsafeBytes({ unsafe owners.number(adding: $0) }) else {
             return .invalid
         }
-        let isAdmin = claims.subject == .admin
         let principal = Identity.Principal(
             claims, owner: owner, scopes: isAdmin ? [.read, .write, .admin] : [.read, .write])
         cache.remember(token, as: principal, asOf: ticket, nowS: nowS)

@@ -7,7 +7,7 @@ import Synchronization
 /// what the worker does for it.
 ///
 /// It is the `Job` of the worker pool, so it must not move, and while the worker has it the shard
-/// touches `isForgotten` and nothing else.
+/// writes to `isForgotten` and nothing else.
 @safe struct LoginJob: ~Copyable {
     /// What the worker is to do.
     enum Work {

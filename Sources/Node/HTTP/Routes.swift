@@ -104,10 +104,21 @@ extension Shard {
 
     /// Whether a request's body is worth keeping: one that no route takes is only read past.
     func takesBody(_ head: HTTPRequestHead, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        switch head.method {
-        case .put, .post, .patch: true
-        default: false
+        guard head.method == .put || head.method == .post || head.method == .patch else {
+            return false
         }
+        let raw = unsafe UnsafeRawBufferPointer(
+            rebasing: bytes[Int(head.path.start)..<Int(head.path.end)])
+        let path = unsafe TablePath.parse(raw, scratch: scratch, scratchBytes: Self.scratchBytes)
+        switch path.kind {
+        case .key: return head.method == .put || head.method == .patch
+        case .keys, .store, .root: return head.method == .post
+        case .table: return head.method == .put
+        default: break
+        }
+        if unsafe raw.bytes.begins(with: "/auth/") { return head.method == .post }
+        return unsafe settings.testRoutes && raw.bytes.equals("/_test/echo")
+            && head.method != .patch
     }
 
     // MARK: Methods

@@ -130,7 +130,8 @@ import Wire
         tables = Tables(seed: start.keyspace.seed)
         registry = start.registry
         owners = start.owners
-        authenticator = Authenticator(key: start.accounts.jwtKey)
+        authenticator = Authenticator(
+            key: start.accounts.jwtKey, hasAdmin: start.accounts.adminPassword != nil)
         if start.number == 0 {
             let place = UnsafeMutablePointer<AccountDesk>.allocate(capacity: 1)
             unsafe place.initialize(

@@ -123,6 +123,7 @@ enum LooseText {
 
     /// How many bytes `write` writes, quotes included.
     static func byteCount(_ text: UnsafeRawBufferPointer) -> Int {
+        if unsafe isWord(text) { return text.count + 2 }
         if unsafe UTF8Text.isValid(text) { return unsafe JSONString.encodedCount(text) }
         var count = 2
         var at = 0
@@ -141,12 +142,27 @@ enum LooseText {
     }
 
     static func write(_ text: UnsafeRawBufferPointer, into writer: inout ByteWriter) {
+        if unsafe isWord(text) {
+            writer.write(byte: 0x22)
+            unsafe writer.write(text)
+            writer.write(byte: 0x22)
+            return
+        }
         guard unsafe UTF8Text.isValid(text) else {
             return unsafe writeReplacing(text, into: &writer)
         }
         let count = unsafe JSONString.encodedCount(text)
         let room = unsafe UnsafeMutableRawBufferPointer(start: writer.reserve(count), count: count)
         _ = unsafe JSONString.encode(text, into: room)
+    }
+
+    /// Most names are short and of the characters a table's name has: they go out as they are, for
+    /// a fifth of what the general way costs.
+    @inline(__always)
+    private static func isWord(_ text: UnsafeRawBufferPointer) -> Bool {
+        guard text.count <= 32 else { return false }
+        for index in 0..<text.count where unsafe !TableName.allows(text[index]) { return false }
+        return true
     }
 
     @inline(never)

@@ -84,14 +84,11 @@ extension Shard {
         {
             return .error(.unsupportedMediaType, "The content type has to be JSON")
         }
-        var items = request.queryItems
-        let bytes = unsafe request.bytes.bytes
-        while let item = items.next(in: bytes) {
-            guard bytes.slice(item.name).equals("ttl") else { continue }
-            guard work.ttlMs == 0, let ttl = TTL.parse(bytes.slice(item.value)) else {
-                return .error(.badRequest, "The ttl is not a time such as 30s, 5m or 1h30m")
-            }
-            work.ttlMs = ttl
+        switch unsafe TTL.find(in: request.queryItems, request.bytes.bytes) {
+        case .absent: break
+        case .lasts(let milliseconds): work.ttlMs = milliseconds
+        case .malformed:
+            return .error(.badRequest, "The ttl is not a time such as 30s, 5m or 1h30m")
         }
         if work.kind == .patch {
             unsafe work.value = unsafe request.body
@@ -193,7 +190,8 @@ extension Shard {
             }
             guard
                 let matches = unsafe EntityTag.matches(
-                    field.bytes, version: record.version, stamp: record.stamp)
+                    field.bytes, version: record.version, stamp: record.stamp,
+                    allowsWeak: false)
             else { return Self.malformedTag }
             if !matches { return .record(.preconditionFailed, record) }
         }

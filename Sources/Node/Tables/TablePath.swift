@@ -57,13 +57,20 @@ struct TablePath {
 
     // MARK: The plain case
 
-    /// `/{t}/key/{k}` with nothing to decode and nothing wrong with it: nearly every request.
+    /// `/{t}/key/{k}` or `/key/{k}` with nothing to decode and nothing wrong with it: nearly
+    /// every request.
     @inline(__always)
     private static func plainKey(_ path: UnsafeRawBufferPointer) -> TablePath? {
-        guard let base = path.baseAddress, path.count > 6, unsafe path[0] == 0x2F else {
+        guard let base = path.baseAddress, path.count > 5, unsafe path[0] == 0x2F else {
             return nil
         }
         let end = path.count
+        if unsafe base.loadUnaligned(fromByteOffset: 1, as: UInt32.self) == keyWord {
+            guard end &- 5 <= Key.bytesMax, unsafe isPlain(base + 5, end &- 5) else { return nil }
+            return unsafe TablePath(
+                kind: .key, table: defaultTable,
+                key: UnsafeRawBufferPointer(start: base + 5, count: end &- 5))
+        }
         var tail: UInt64 = 0
         var at = 1
         while at < end {
@@ -116,9 +123,9 @@ struct TablePath {
     @inline(__always)
     private static func marked(_ word: UInt64) -> UInt64 {
         let ones: UInt64 = 0x0101_0101_0101_0101
-        let percent = word ^ 0x25 &* ones
-        let slash = word ^ 0x2F &* ones
-        return (percent &- ones | slash &- ones | word) & 0x80 &* ones
+        let percent = (word ^ (0x25 &* ones)) &- ones
+        let slash = (word ^ (0x2F &* ones)) &- ones
+        return (percent | slash | word) & (0x80 &* ones)
     }
 
     // MARK: Every other case
@@ -143,11 +150,11 @@ struct TablePath {
         guard unsafe path.first == 0x2F else { return unsafe TablePath(kind: .none) }
         var writer = scratch
         var rest = unsafe path
-        let first = unsafe Segment(of: &rest, bytesMax: TableName.bytesMax, &writer)
+        let first = unsafe Segment.next(in: &rest, bytesMax: TableName.bytesMax, &writer)
         let hasSecond = unsafe !rest.isEmpty
-        let second = unsafe Segment(of: &rest, bytesMax: Key.bytesMax, &writer)
+        let second = unsafe Segment.next(in: &rest, bytesMax: Key.bytesMax, &writer)
         let hasThird = unsafe !rest.isEmpty
-        let third = unsafe Segment(of: &rest, bytesMax: Key.bytesMax, &writer)
+        let third = unsafe Segment.next(in: &rest, bytesMax: Key.bytesMax, &writer)
         if first.fault == .encoding || second.fault == .encoding || third.fault == .encoding {
             return unsafe TablePath(kind: .badEncoding)
         }
@@ -199,31 +206,36 @@ struct TablePath {
 private struct Segment {
     enum Fault { case none, encoding, length }
 
-    private(set) var bytes = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
-    private(set) var fault = Fault.none
+    let bytes: UnsafeRawBufferPointer
+    let fault: Fault
 
-    init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = unsafe bytes }
+    init(_ bytes: UnsafeRawBufferPointer, _ fault: Fault = .none) {
+        unsafe self.bytes = unsafe bytes
+        self.fault = fault
+    }
 
     /// Takes the segment that `rest` begins with, and the slash before it, off `rest`; an empty
     /// one when nothing is left. One that could not be `bytesMax` bytes even were each of them
     /// encoded is not decoded: so the room that is needed is known.
-    init(of rest: inout UnsafeRawBufferPointer, bytesMax: Int, _ writer: inout ByteWriter) {
-        guard rest.count > 0 else { return }
-        let end = unsafe rest.dropFirst().firstIndex(of: 0x2F) ?? rest.count
-        unsafe bytes = unsafe UnsafeRawBufferPointer(rebasing: rest[1..<end])
-        unsafe rest = unsafe UnsafeRawBufferPointer(rebasing: rest[end...])
-        if unsafe bytes.count > 3 * bytesMax {
-            fault = .length
-            return
-        }
-        if unsafe Percent.isPlain(bytes.bytes, as: .path) { return }
+    ///
+    /// Spans are made of constants only: of a variable that lives on, they cost a heap block.
+    static func next(
+        in rest: inout UnsafeRawBufferPointer, bytesMax: Int, _ writer: inout ByteWriter
+    ) -> Segment {
+        let path = unsafe rest
+        guard path.count > 0 else { return unsafe Segment(path) }
+        var end = 1
+        while end < path.count, unsafe path[end] != 0x2F { end &+= 1 }
+        let raw = unsafe UnsafeRawBufferPointer(rebasing: path[1..<end])
+        unsafe rest = unsafe UnsafeRawBufferPointer(rebasing: path[end...])
+        if raw.count > 3 * bytesMax { return unsafe Segment(raw, .length) }
+        if unsafe Percent.isPlain(raw.bytes, as: .path) { return unsafe Segment(raw) }
         let before = writer.count
-        guard unsafe Percent.decode(bytes.bytes, as: .path, into: &writer) != nil else {
-            fault = .encoding
-            return
+        guard unsafe Percent.decode(raw.bytes, as: .path, into: &writer) != nil else {
+            return unsafe Segment(raw, .encoding)
         }
-        unsafe bytes = unsafe UnsafeRawBufferPointer(
-            rebasing: UnsafeRawBufferPointer(writer.written)[before...])
+        let decoded = unsafe UnsafeRawBufferPointer(writer.written)
+        return unsafe Segment(UnsafeRawBufferPointer(rebasing: decoded[before...]))
     }
 
     var isEmpty: Bool { unsafe bytes.isEmpty }
