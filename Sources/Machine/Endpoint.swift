@@ -18,6 +18,12 @@
         static let listed = Flags(rawValue: 1 << 6)
         /// epoll: the peer has ended, so a short read does not mean that the socket is empty.
         static let hungUp = Flags(rawValue: 1 << 7)
+        /// io_uring: the kernel was asked to tell when the socket takes bytes again.
+        static let watching = Flags(rawValue: 1 << 8)
+        /// io_uring: the rest of a send waits to be told so.
+        static let blocked = Flags(rawValue: 1 << 9)
+        /// io_uring: it was told while a send was on its way.
+        static let writable = Flags(rawValue: 1 << 10)
     }
 
     var fd: Int32
@@ -30,7 +36,7 @@
 /// What every operation carries through the kernel and back: its kind, the socket's slot, and the
 /// slot's generation, so that a completion which outlives its socket is recognised.
 struct Operation {
-    enum Kind: UInt8 { case none, accept, receive, send, cancel, wake }
+    enum Kind: UInt8 { case none, accept, receive, send, watch, cancel, wake }
 
     static let generationMask: UInt32 = 0xff_ffff
 

@@ -230,7 +230,11 @@ import Glibc
         guard unsafe endpoint.pointee.flags.intersection([.open, .closing]) == .open else { return }
         unsafe endpoint.pointee.flags.insert(.closing)
         unsafe endpoint.pointee.flags.remove(.wantsReceive)
-        if unsafe !endpoint.pointee.flags.isDisjoint(with: [.receiving, .sending]) {
+        // The rest of a blocked send is with us, not with the kernel.
+        if unsafe endpoint.pointee.flags.contains(.blocked) {
+            unsafe endpoint.pointee.flags.subtract([.sending, .blocked])
+        }
+        if unsafe !endpoint.pointee.flags.isDisjoint(with: [.receiving, .sending, .watching]) {
             unsafe endpoint.pointee.flags.insert(.cancelling)
             let sqe = unsafe nextSubmission()
             unsafe io_uring_prep_cancel_fd(
@@ -298,6 +302,7 @@ import Glibc
         switch operation.kind {
         case .receive: received(operation, result: result, flags: flags, more: more)
         case .send: sent(operation, result: result)
+        case .watch: becameWritable(operation, more: more)
         case .accept: accepted(listener: operation.index, result: result, more: more)
         case .cancel:
             let endpoint = unsafe endpoints + Int(operation.index)
@@ -356,7 +361,9 @@ import Glibc
             closeIfReaped(index)
             return
         }
-        if result == -EINTR || result == -EAGAIN {
+        if result == -EAGAIN {
+            sendWhenWritable(index)
+        } else if result == -EINTR {
             submitSend(index)
         } else if result < 0 {
             unsafe endpoint.pointee.flags.remove(.sending)
@@ -365,10 +372,46 @@ import Glibc
             unsafe endpoint.pointee.sendBase =
                 unsafe endpoint.pointee.sendBase.unsafelyUnwrapped + Int(result)
             unsafe endpoint.pointee.sendCount -= Int(result)
-            submitSend(index)
+            sendWhenWritable(index)
         } else {
             unsafe endpoint.pointee.flags.remove(.sending)
             batch.append(Completion(.sent, index: index))
+        }
+    }
+
+    /// The socket's buffer is full. A send that the kernel lets wait by itself would do for most
+    /// peers; but one that has ended its direction makes the kernel's poll report RDHUP for ever,
+    /// so the send would move to a worker thread, block that, and escape cancellation. So sends
+    /// never wait, and a multishot poll tells of each time that there is room again. It stays for
+    /// as long as the socket: most never need it, and who fills a buffer once does so again.
+    private mutating func sendWhenWritable(_ index: UInt32) {
+        let endpoint = unsafe endpoints + Int(index)
+        if unsafe endpoint.pointee.flags.contains(.writable) { return submitSend(index) }
+        unsafe endpoint.pointee.flags.insert(.blocked)
+        if unsafe !endpoint.pointee.flags.contains(.watching) { watch(index) }
+    }
+
+    private mutating func watch(_ index: UInt32) {
+        let endpoint = unsafe endpoints + Int(index)
+        unsafe endpoint.pointee.flags.insert(.watching)
+        let sqe = unsafe nextSubmission()
+        unsafe io_uring_prep_poll_multishot(sqe, endpoint.pointee.fd, UInt32(POLLOUT))
+        unsafe sqe.pointee.user_data =
+            unsafe Operation(.watch, index: index, generation: endpoint.pointee.generation).rawValue
+    }
+
+    private mutating func becameWritable(_ operation: Operation, more: Bool) {
+        guard isCurrent(operation) else { return }
+        let index = operation.index
+        let endpoint = unsafe endpoints + Int(index)
+        if !more { unsafe endpoint.pointee.flags.remove(.watching) }
+        if unsafe endpoint.pointee.flags.contains(.closing) {
+            closeIfReaped(index)
+        } else if unsafe endpoint.pointee.flags.contains(.blocked) {
+            unsafe endpoint.pointee.flags.remove(.blocked)
+            submitSend(index)
+        } else {
+            unsafe endpoint.pointee.flags.insert(.writable)
         }
     }
 
@@ -427,7 +470,8 @@ import Glibc
         let sqe = unsafe nextSubmission()
         unsafe io_uring_prep_send(
             sqe, endpoint.pointee.fd, endpoint.pointee.sendBase, endpoint.pointee.sendCount,
-            Int32(MSG_NOSIGNAL))
+            Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+        unsafe endpoint.pointee.flags.remove(.writable)
         unsafe sqe.pointee.user_data =
             unsafe Operation(.send, index: index, generation: endpoint.pointee.generation).rawValue
     }
@@ -460,8 +504,8 @@ import Glibc
 
     private mutating func closeIfReaped(_ index: UInt32) {
         let endpoint = unsafe endpoints + Int(index)
-        guard unsafe endpoint.pointee.flags.isDisjoint(with: [.receiving, .sending, .cancelling])
-        else { return }
+        let pending: Endpoint.Flags = [.receiving, .sending, .watching, .cancelling]
+        guard unsafe endpoint.pointee.flags.isDisjoint(with: pending) else { return }
         unsafe Glibc.close(endpoint.pointee.fd)
         // A parked number stays in its list and is passed over when its turn comes.
         unsafe endpoint.pointee.flags = unsafe endpoint.pointee.flags.intersection(.listed)
