@@ -262,7 +262,10 @@ import Glibc
         batch.removeAll()
         showReturnedBuffers()
         armParked()
-        let timeout = own.count > 0 ? 0 : timeoutMs
+        // Those still parked may have bytes while all that were armed have none: there must be
+        // another turn for them, and not only once something happens to come.
+        let hasMoreToArm = parked.count > 0 && buffersOut < limits.receiveBufferCount
+        let timeout = own.count > 0 || hasMoreToArm ? 0 : timeoutMs
         if timeout == 0 {
             _ = unsafe io_uring_submit_and_get_events(ring)
         } else {
