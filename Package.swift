@@ -31,7 +31,8 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .target(name: "CMachine"),
         .target(
-            name: "Machine", dependencies: ["CLiburing", "CMachine"], swiftSettings: strict,
+            name: "Machine", dependencies: ["CLiburing", "CMachine"], exclude: ["README.md"],
+            swiftSettings: strict,
             linkerSettings: [.linkedLibrary(":liburing.a")]),
         .target(name: "Wire", exclude: ["HTTP/README.md", "JSON/README.md"], swiftSettings: strict),
         .target(name: "Keyspace", exclude: ["README.md"], swiftSettings: strict),

@@ -1,0 +1,99 @@
+import Glibc
+import Testing
+
+@testable import Machine
+
+@Suite("Addresses and listeners") struct SocketTests {
+    @Test(arguments: [
+        ("127.0.0.1", "127.0.0.1:6660", true), ("127.9.9.9", "127.9.9.9:6660", true),
+        ("0.0.0.0", "0.0.0.0:6660", false), ("192.0.2.7", "192.0.2.7:6660", false),
+        ("::1", "[::1]:6660", true), ("::", "[::]:6660", false),
+        ("2001:db8::1", "[2001:db8::1]:6660", false),
+        ("::ffff:192.0.2.1", "[::ffff:192.0.2.1]:6660", false),
+    ])
+    func `an address reads as people write it`(
+        _ host: String, _ text: String, _ isLoopback: Bool
+    ) throws {
+        let address = try SocketAddress.resolve(host: host, port: 6660)
+        #expect(address.text == text)
+        #expect(address.port == 6660)
+        #expect(address.isLoopback == isLoopback)
+    }
+
+    @Test func `a name that nobody has is an error with a remedy`() {
+        #expect(throws: SystemError.self) {
+            try SocketAddress.resolve(host: "no-such-host.invalid", port: 1)
+        }
+        do throws(SystemError) {
+            _ = try SocketAddress.resolve(host: "256.256.256.256.invalid", port: 1)
+        } catch {
+            #expect("\(error)".contains("resolve 256.256.256.256.invalid"))
+            #expect(error.hint.contains("127.0.0.1"))
+        }
+    }
+
+    @Test func `localhost is this machine`() throws {
+        #expect(try SocketAddress.resolve(host: "localhost", port: 80).isLoopback)
+    }
+
+    @Test(arguments: ["127.0.0.1", "::1"])
+    func `port 0 becomes a real one that nobody else can have`(_ host: String) throws {
+        let wanted = try SocketAddress.resolve(host: host, port: 0)
+        let listener = try Listener.listen(on: wanted)
+        #expect(listener.address.port != 0)
+        let second = #expect(throws: SystemError.self) {
+            _ = try Listener.listen(on: listener.address)
+        }
+        #expect(second?.code == EADDRINUSE)
+        #expect(second?.hint.contains("choose another port") == true)
+    }
+
+    @Test func `an address of another machine is refused with a remedy`() throws {
+        let error = #expect(throws: SystemError.self) {
+            _ = try Listener.listen(on: .resolve(host: "192.0.2.1", port: 0))
+        }
+        #expect(error?.code == EADDRNOTAVAIL)
+        #expect(error?.hint.contains("0.0.0.0") == true)
+    }
+
+    @Test func `a listener closes with its owner, unless it was given away`() throws {
+        let before = openDescriptors()
+        var fd: Int32 = -1
+        do {
+            let listener = try Listener.listen(on: .resolve(host: "127.0.0.1", port: 0))
+            fd = listener.release()
+            _ = try Listener.listen(on: .resolve(host: "127.0.0.1", port: 0))
+        }
+        #expect(openDescriptors() == before + 1)
+        Glibc.close(fd)
+        #expect(openDescriptors() == before)
+    }
+}
+
+@Suite("The I/O probe") struct IOProbeTests {
+    @Test(arguments: [
+        IOFeatures.all, .all.subtracting(.multishotReceive), .all.subtracting(.multishotAccept),
+        .all.subtracting(.deferTaskrun), .all.subtracting([.deferTaskrun, .singleIssuer]),
+        [.multishotReceive], [],
+    ])
+    func `each set of features carries a byte there and back`(_ features: IOFeatures) throws {
+        let before = openDescriptors()
+        try IOProbe.attempt(features)
+        #expect(openDescriptors() == before)
+    }
+
+    @Test func `what is masked is not chosen`() {
+        let allowed = IOFeatures.all.subtracting([.multishotReceive, .registeredRing])
+        guard case .uring(let features) = IOProbe.choose(allowed: allowed) else {
+            Issue.record("this kernel has io_uring, and it was not chosen")
+            return
+        }
+        #expect(features == allowed)
+    }
+
+    @Test func `every feature has a name of its own for the mask`() {
+        let names = IOFeatures.names
+        #expect(Set(names.map(\.name)).count == names.count)
+        #expect(names.reduce(into: IOFeatures()) { $0.formUnion($1.feature) } == .all)
+    }
+}
