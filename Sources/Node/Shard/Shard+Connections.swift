@@ -207,6 +207,8 @@ extension Shard {
         guard unsafe connection.pointee.state == .open || connection.pointee.state == .lingering
         else { return }
         unsafe connection.pointee.state = .closing
+        // What is left of its input is not served any more.
+        unsafe connection.pointee.flags.insert(.closeAfterReply)
         timers.cancel(index)
         driver.close(index)
     }

@@ -70,38 +70,46 @@ extension Shard {
         // After a last reply nothing more is read, so nothing is kept for it.
         if unsafe connection.pointee.flags.contains(.closeAfterReply) { return }
         if unsafe connection.pointee.state != .open { return }
-        makeRoom(index, for: count)
+        guard makeRoom(index, for: count) else { return close(index) }
         let input = unsafe connection.pointee.input
         unsafe (input.base.unsafelyUnwrapped + Int(input.end)).update(from: bytes, count: count)
         unsafe connection.pointee.input.end = input.end &+ UInt32(truncatingIfNeeded: count)
     }
 
-    private mutating func makeRoom(_ index: UInt32, for count: Int) {
+    /// Input takes a part of the pool only, which is for replies: else a crowd of half requests
+    /// would silence everybody. Past it there is memory of the connection's own, under a budget of
+    /// the shard's. False: that is used up.
+    private mutating func makeRoom(_ index: UInt32, for count: Int) -> Bool {
         let connection = unsafe connections + Int(index)
         if unsafe connection.pointee.input.base == nil, count <= BlockPool.blockBytes,
-            let block = unsafe pool.take(isFirst: connection.pointee.blockCount == 0)
+            inputBlocks < pool.capacity / ShardSettings.inputShare,
+            let block = pool.take(isFirst: false)
         {
             unsafe connection.pointee.input = unsafe Input(
                 base: pool.bytes(of: block), capacity: UInt32(BlockPool.blockBytes), block: block)
-            return
+            inputBlocks += 1
+            return true
         }
         let input = unsafe connection.pointee.input
-        if Int(input.capacity &- input.end) >= count { return }
+        if Int(input.capacity &- input.end) >= count { return true }
         let needed = input.count + count
         if needed <= Int(input.capacity), let base = unsafe input.base {
             unsafe base.update(from: base + Int(input.start), count: input.count)
         } else {
             let capacity = max(needed, 2 * Int(input.capacity))
+            guard ownInputBytes + capacity <= ShardSettings.ownInputBytesMax else { return false }
             let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
             if let base = unsafe input.base {
                 unsafe larger.update(from: base + Int(input.start), count: input.count)
             }
             releaseInput(index)
+            ownInputBytes += capacity
             unsafe connection.pointee.input.base = unsafe larger
             unsafe connection.pointee.input.capacity = UInt32(truncatingIfNeeded: capacity)
         }
         unsafe connection.pointee.input.start = 0
         unsafe connection.pointee.input.end = UInt32(truncatingIfNeeded: input.count)
+        return true
     }
 
     mutating func releaseInput(_ index: UInt32) {
@@ -110,7 +118,9 @@ extension Shard {
         guard let base = unsafe input.base else { return }
         if input.block != Connection.noBlock {
             pool.give(input.block)
+            inputBlocks -= 1
         } else {
+            ownInputBytes -= Int(input.capacity)
             unsafe base.deallocate()
         }
         unsafe connection.pointee.input = Input()

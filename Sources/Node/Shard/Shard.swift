@@ -61,6 +61,10 @@ import Wire
 
     var openCount = 0
     var refusedCount = 0
+    /// Blocks of the pool that hold unread input.
+    var inputBlocks = 0
+    /// Memory of unread input that lies outside the pool.
+    var ownInputBytes = 0
     var listenerFD: Int32 = -1
     var acceptRetryMs: UInt64? = nil
     var nowMs: UInt64

@@ -35,6 +35,11 @@ import Wire
     static let refusalsMax = 128
     /// Unread input past which a peer's bytes are left in the kernel.
     static let inputPauseBytes = 32 * 1024
+    /// Unread input lies in at most this part of the pool.
+    static let inputShare = 4
+    /// Unread input of one shard beyond what lies in the pool. Past it a connection that sends
+    /// faster than it can be served is closed.
+    static let ownInputBytesMax = 64 << 20
     /// Replies queued for one connection before its next request waits: 256 KiB.
     static let outputBlocksMax: UInt32 = 16
     /// Replies of one connection that wait for their turn; one more than this may come on top.
