@@ -35,15 +35,16 @@ extension Shard {
     }
 
     private mutating func replyFiller(
-        _ index: UInt32, _ shape: ReplyShape, count: UInt64
+        _ index: UInt32, _ shape: ReplyShape, count asked: UInt64
     ) {
+        let count = min(asked, 8 << 20)
         var writer = beginReply(index, shape, .ok)
         HTTPReplyHead.field("Content-Type", "text/plain", into: &writer)
         HTTPReplyHead.framing(.length(count), into: &writer)
         HTTPReplyHead.finish(into: &writer)
         commit(index, writer)
         if shape.contains(.headOnly) { return }
-        var left = Int(min(count, 8 << 20))
+        var left = Int(count)
         while left > 0 {
             let size = min(left, Self.filler.utf8CodeUnitCount)
             let bytes = unsafe UnsafeRawBufferPointer(start: Self.filler.utf8Start, count: size)

@@ -95,7 +95,9 @@ extension Shard {
         return true
     }
 
-    /// Starts the next send, unless one is in flight.
+    /// Starts the next send, unless one is in flight. What follows from all being sent, the next
+    /// piece of a stream or the next requests, is sent in the next turn: a reader who takes
+    /// everything at once must not keep us from the others.
     mutating func flush(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
         while unsafe connection.pointee.state == .open,
@@ -110,7 +112,9 @@ extension Shard {
                 index, UnsafePointer(pool.bytes(of: block) + Int(link.start)), count: Int(count))
             if hasLeft {
                 dropSent(index)
-                if unsafe connection.pointee.firstBlock == Connection.noBlock { outputLeft(index) }
+                if unsafe connection.pointee.firstBlock == Connection.noBlock {
+                    return outputLeft(index)
+                }
             } else {
                 unsafe connection.pointee.flags.insert(.sendInFlight)
                 setDeadline(index, .send, after: ShardSettings.sendStallMs)
@@ -136,7 +140,7 @@ extension Shard {
     }
 
     /// There is room for more output: produces it, or serves what waited for it.
-    private mutating func outputLeft(_ index: UInt32) {
+    mutating func outputLeft(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
         if unsafe connection.pointee.phase == .streaming { produce(index) }
         if unsafe connection.pointee.input.count > 0 {

@@ -254,8 +254,7 @@ import Wire
             let connection = unsafe connections + Int(index)
             unsafe connection.pointee.flags.remove(.runnable)
             guard unsafe connection.pointee.state == .open else { continue }
-            if unsafe connection.pointee.phase == .streaming { produce(index) }
-            advance(index)
+            outputLeft(index)
         }
     }
 
