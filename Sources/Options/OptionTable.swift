@@ -72,7 +72,8 @@ extension Option {
         Option(
             "body-timeout", .http, .duration(10...3_600_000) { $0.bodyTimeoutMs = $1 },
             default: .value("30s"),
-            doc: "From the end of a request's header to the end of its body; 408 after it."),
+            doc:
+                "408 for a body that is not whole after it, unless 1 KiB a second keeps coming."),
         Option(
             "pipeline-depth", .http, .whole(1...65_536) { $0.pipelineDepthMax = $1 },
             default: .value("1024"),

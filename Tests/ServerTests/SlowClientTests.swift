@@ -50,6 +50,45 @@ import Testing
         #expect(server.answers)
     }
 
+    /// What came fast at the start buys no hours to sit on the memory of all bodies.
+    @Test(arguments: IODriver.allCases)
+    func `a body that comes fast and then not at all gets 408`(_ io: IODriver) throws {
+        let server = try Server.start(io: io, ["--test-routes", "--body-timeout", "0.5"])
+        let client = try server.connect()
+        try client.send("POST /_test/echo HTTP/1.1\r\nHost: t\r\nContent-Length: 1000001\r\n\r\n")
+        try client.send([UInt8](repeating: 1, count: 1_000_000))
+        let reply = try client.reply(withinMs: Self.soonEnoughMs)
+        #expect(reply.status == 408)
+        #expect(server.answers)
+    }
+
+    @Test(arguments: IODriver.allCases)
+    func `a body that comes slowly but steadily is taken`(_ io: IODriver) throws {
+        let server = try Server.start(io: io, ["--test-routes", "--body-timeout", "0.5"])
+        let client = try server.connect()
+        try client.send("POST /_test/echo HTTP/1.1\r\nHost: t\r\nContent-Length: 6000\r\n\r\n")
+        for _ in 0..<15 {
+            try client.send([UInt8](repeating: 1, count: 400))
+            nap(ms: 100)
+        }
+        #expect(try client.reply().body.count == 6000)
+    }
+
+    /// Each head has the whole time, also where the one before it ended in the same piece.
+    @Test(arguments: IODriver.allCases)
+    func `heads that straddle the pieces they come in are timed one by one`(
+        _ io: IODriver
+    ) throws {
+        let server = try Server.start(io: io, ["--header-timeout", "1"])
+        let client = try server.connect()
+        try client.send("GET /health HT")
+        for _ in 0..<10 {
+            nap(ms: 200)
+            try client.send("TP/1.1\r\nHost: t\r\n\r\nGET /health HT")
+            #expect(try client.reply().status == 200)
+        }
+    }
+
     @Test(arguments: IODriver.allCases)
     func `a body that nobody wants is timed too`(_ io: IODriver) throws {
         let server = try Server.start(io: io, ["--body-timeout", "0.5"])

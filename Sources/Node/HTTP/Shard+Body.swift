@@ -49,7 +49,7 @@ extension Shard {
             to: ArrivingRequest(
                 headBytes: headBytes, head: head.pointee, chunks: chunks, body: nil, bodyCount: 0,
                 bodyCapacity: 0, receivedCount: 0, discards: !takesBody, remaining: remaining,
-                startedMs: nowMs))
+                receivedBefore: 0))
         unsafe connection.pointee.arriving = unsafe request
         unsafe connection.pointee.phase = .body
     }

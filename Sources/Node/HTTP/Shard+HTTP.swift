@@ -53,6 +53,10 @@ extension Shard {
             return count
         case .head:
             unsafe connections[Int(index)].turnRequests &-= 1
+            // The time of a head that is still coming is over; the next one has its own.
+            if unsafe connections[Int(index)].deadlineMeaning == .head {
+                unsafe connections[Int(index)].deadlineMeaning = .idle
+            }
             let headCount = unsafe Int(head.pointee.headByteCount)
             switch unsafe head.pointee.body {
             case .none:

@@ -124,5 +124,6 @@ internal import Wire
     var discards: Bool
     /// With a Content-Length: how many bytes are still to come.
     var remaining: UInt64
-    var startedMs: UInt64
+    /// The same when the body was last looked at for being too slow.
+    var receivedBefore: Int
 }

@@ -162,12 +162,17 @@ extension Shard {
         case .idle, .send, .linger: close(index)
         case .head: refuse(index, .requestTimeout, "The request head took too long to arrive")
         case .body:
+            // Each further span of that length has to bring its share: what came fast at first
+            // buys no time to sit on the budget of all bodies.
             if let request = unsafe connection.pointee.arriving {
-                let earned =
-                    unsafe UInt64(request.pointee.receivedCount) * 1000
-                    / UInt64(ShardSettings.bodyBytesPerSecondMin)
-                let due = unsafe request.pointee.startedMs + settings.bodyTimeoutMs + earned
-                if due > nowMs { return setDeadline(index, .body, after: due - nowMs) }
+                let arrived =
+                    unsafe request.pointee.receivedCount - request.pointee.receivedBefore
+                let due =
+                    UInt64(ShardSettings.bodyBytesPerSecondMin) * settings.bodyTimeoutMs / 1000
+                if UInt64(arrived) >= max(due, 1) {
+                    unsafe request.pointee.receivedBefore = request.pointee.receivedCount
+                    return setDeadline(index, .body, after: settings.bodyTimeoutMs)
+                }
             }
             refuse(index, .requestTimeout, "The request body took too long to arrive")
         }

@@ -27,7 +27,7 @@ import Wire
     static let lingerMs: UInt64 = 2_000
     /// What we read and throw away meanwhile.
     static let lingerBytesMax: UInt32 = 1 << 20
-    /// A body that arrives slower than this, after its first `bodyTimeoutMs`, is a slow-loris.
+    /// A body that brings less than this over a span of `bodyTimeoutMs` is a slow-loris.
     static let bodyBytesPerSecondMin = 1024
     /// A refused connection's request is answered if it comes within this time.
     static let refusedMs: UInt64 = 1_000
