@@ -36,9 +36,12 @@ extension Shard {
     mutating func open(_ fd: Int32) {
         let total = unsafe state.pointee.connections.add(1, ordering: .relaxed).newValue
         let isOver = total > settings.connectionsMax
-        let mayRefuse = refusedCount < ShardSettings.refusalsMax
+        // A refused one takes nobody's place: else a crowd that comes back again and again would
+        // keep out everybody, also once there is room.
+        if isOver { unsafe state.pointee.connections.subtract(1, ordering: .relaxed) }
+        let mayRefuse = refusedCount < settings.refusalsMax
         guard !acceptsNoMoreRequests, !isOver || mayRefuse, let index = takeSlot() else {
-            unsafe state.pointee.connections.subtract(1, ordering: .relaxed)
+            if !isOver { unsafe state.pointee.connections.subtract(1, ordering: .relaxed) }
             unsafe state.pointee.shardConnections[number].subtract(1, ordering: .relaxed)
             Glibc.close(fd)
             return
@@ -111,6 +114,8 @@ extension Shard {
             if unsafe connection.pointee.firstBlock == Connection.noBlock {
                 setDeadline(index, .send, after: ShardSettings.sendStallMs)
             }
+        } else if flags.contains(.refused) {
+            // It has the time it got when it came, whatever it sends.
         } else if unsafe connection.pointee.phase == .body {
             if unsafe connection.pointee.deadlineMeaning != .body {
                 setDeadline(index, .body, after: settings.bodyTimeoutMs)
@@ -120,7 +125,7 @@ extension Shard {
             if unsafe connection.pointee.deadlineMeaning != .head {
                 setDeadline(index, .head, after: settings.headerTimeoutMs)
             }
-        } else if !flags.contains(.refused) {
+        } else {
             setDeadline(index, .idle, after: settings.idleTimeoutMs)
         }
     }
@@ -227,10 +232,13 @@ extension Shard {
         abandonAwaited(index)
         dropListing(index)
         dropArriving(index)
-        if unsafe connection.pointee.flags.contains(.refused) { refusedCount -= 1 }
+        if unsafe connection.pointee.flags.contains(.refused) {
+            refusedCount -= 1
+        } else {
+            unsafe state.pointee.connections.subtract(1, ordering: .relaxed)
+        }
         unsafe connection.pointee.state = .free
         openCount -= 1
-        unsafe state.pointee.connections.subtract(1, ordering: .relaxed)
         unsafe state.pointee.shardConnections[number].subtract(1, ordering: .relaxed)
         giveSlot(index)
     }

@@ -12,6 +12,9 @@ import Wire
     var turnBytesMax: Int32 = 64 * 1024
     var bodyBudgetBytes = 64 << 20
     var connectionsMax = 1024
+    /// Refused connections that are being told so at a time, by one shard; past it they are just
+    /// closed.
+    var refusalsMax = ShardSettings.refusalsOfNodeMax
     var testRoutes = false
     /// Requests of one connection under way on other shards.
     var pipelineDepthMax: UInt32 = 1024
@@ -31,8 +34,8 @@ import Wire
     static let bodyBytesPerSecondMin = 1024
     /// A refused connection's request is answered if it comes within this time.
     static let refusedMs: UInt64 = 1_000
-    /// Refused connections that are being told so at a time; past it they are just closed.
-    static let refusalsMax = 128
+    /// The same by all shards together: descriptors are set aside for so many.
+    static let refusalsOfNodeMax = 128
     /// Unread input past which a peer's bytes are left in the kernel.
     static let inputPauseBytes = 32 * 1024
     /// Unread input lies in at most this part of the pool.

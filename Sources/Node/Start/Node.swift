@@ -28,18 +28,19 @@ public enum Node {
         CrashReport.install(program: "needletail", version: OptionsText.number)
         let log = Log(level: configuration.logLevel, format: configuration.logFormat)
         let signals = Signals.block()
-        let descriptors = Descriptors.raise()
+        let shardCount = configuration.shards ?? CPU.available()
+        let descriptors = Descriptors.raise(shards: shardCount)
         let directory = try DataDirectory.open(configuration.dir, nodeID: configuration.nodeID)
         let address = try SocketAddress.resolve(
             host: configuration.listen.host, port: configuration.listen.port)
         let listener = try Listener.listen(on: address)
         let choice = try chooseIO(configuration)
 
-        let shardCount = configuration.shards ?? CPU.available()
         let connectionsMax = min(
             configuration.connectionsMax ?? descriptors.connectionsMax,
             descriptors.connectionsMax)
-        let settings = shardSettings(configuration, connectionsMax: connectionsMax)
+        var settings = shardSettings(configuration, connectionsMax: connectionsMax)
+        settings.refusalsMax = max(1, ShardSettings.refusalsOfNodeMax / shardCount)
         let state = unsafe try NodeState.make(shardCount: shardCount)
         let health = unsafe healthBody(nodeID: directory.nodeID)
 
@@ -63,7 +64,7 @@ public enum Node {
         for number in 0..<shardCount {
             let start = unsafe ShardStart(
                 number: number, settings: settings, state: state, choice: choice,
-                slotCount: connectionsMax + ShardSettings.refusalsMax, healthBody: health,
+                slotCount: connectionsMax + settings.refusalsMax, healthBody: health,
                 listenerFD: number == 0 ? listenerFD : -1, log: log,
                 keyspace: Keyspace.Settings(seed: seed), registry: registry, owners: owners,
                 accounts: accounts)

@@ -41,13 +41,15 @@ struct Signals {
 
 /// How many descriptors the process may have, and how many of them are for connections.
 struct Descriptors {
-    /// Listeners, rings, wake-ups, files: what is needed besides connections.
+    /// Listeners, files, standard streams: what is needed besides connections.
     private static let reserve = 128
+    /// A ring or an epoll set, a wake-up, and one over.
+    private static let reservePerShard = 3
 
     let connectionsMax: Int
 
     /// Raises the soft limit to the hard one: the soft one is low for the sake of select(2) only.
-    static func raise() -> Descriptors {
+    static func raise(shards: Int) -> Descriptors {
         var limit = rlimit()
         let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
         guard unsafe getrlimit(resource, &limit) == 0 else {
@@ -58,6 +60,7 @@ struct Descriptors {
         unsafe getrlimit(resource, &limit)
         // "Unlimited" still is bounded by what a slab index should be sized for.
         let count = Int(clamping: min(limit.rlim_cur, 1 << 20))
-        return Descriptors(connectionsMax: max(count - reserve - ShardSettings.refusalsMax, 16))
+        let others = reserve + reservePerShard * shards + ShardSettings.refusalsOfNodeMax
+        return Descriptors(connectionsMax: max(count - others, 16))
     }
 }
