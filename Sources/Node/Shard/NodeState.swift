@@ -11,6 +11,9 @@ import Synchronization
     }
 
     let stage = Atomic<Stage>(.serving)
+    /// Whether a shard still accepts, and may deal what it accepts to the others.
+    let listens = Atomic<Bool>(true)
+    /// Those within the bound; refused ones are counted by their shards.
     let connections = Atomic<Int>(0)
     let bodyBytes = Atomic<Int>(0)
     /// Connections of each shard, for dealing the next one to the least burdened.
@@ -57,6 +60,10 @@ import Synchronization
     /// Moves every shard to the next stage of ending.
     func enter(_ stage: Stage) {
         self.stage.store(stage, ordering: .sequentiallyConsistent)
+        wakeAll()
+    }
+
+    func wakeAll() {
         for shard in 0..<shardCount { unsafe wakers[shard].wake() }
     }
 

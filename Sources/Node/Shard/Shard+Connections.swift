@@ -66,14 +66,19 @@ extension Shard {
     }
 
     mutating func acceptStopped(_ result: Int32) {
-        if acceptsNoMoreRequests || result == -ECANCELED {
-            // Closing it refuses whoever is still in the kernel's queue, at once.
-            if listenerFD >= 0 { Glibc.close(listenerFD) }
-            listenerFD = -1
-            return
-        }
+        if acceptsNoMoreRequests || result == -ECANCELED { return stopListening() }
         log.warn("accept paused", ("error", SystemError.text(of: -result)))
         acceptRetryMs = nowMs + Self.acceptRetryAfterMs
+    }
+
+    /// Closing the listener refuses whoever is still in the kernel's queue, at once.
+    mutating func stopListening() {
+        guard listenerFD >= 0 else { return }
+        Glibc.close(listenerFD)
+        listenerFD = -1
+        // The other shards may end now: nobody deals them a socket any more.
+        unsafe state.pointee.listens.store(false, ordering: .sequentiallyConsistent)
+        unsafe state.pointee.wakeAll()
     }
 
     // MARK: Settling

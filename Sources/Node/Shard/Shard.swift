@@ -309,14 +309,23 @@ import Wire
         case .serving: return false
         case .draining:
             if !isDraining { beginDraining() }
-            return openCount == 0
+            // A socket that was dealt to us before listening ended is ours to close.
+            let listens = unsafe state.pointee.listens.load(ordering: .sequentiallyConsistent)
+            if !listens { readMailboxes() }
+            return openCount == 0 && !listens
         }
     }
 
     /// Stops accepting and lets go of connections that wait for nothing.
     private mutating func beginDraining() {
         isDraining = true
-        if listenerFD >= 0 { driver.stopAccepting(listener: 0) }
+        if acceptRetryMs != nil {
+            // Accepting pauses: there is nothing that the driver could tell the end of.
+            acceptRetryMs = nil
+            stopListening()
+        } else if listenerFD >= 0 {
+            driver.stopAccepting(listener: 0)
+        }
         for index in 0..<untouchedSlots {
             let connection = unsafe connections + index
             guard unsafe connection.pointee.state == .open else { continue }
