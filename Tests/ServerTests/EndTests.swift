@@ -43,6 +43,26 @@ import Testing
         #expect(server.waitForExit() == .code(0), "\(server.log)")
     }
 
+    /// A shard without clients of its own still has keys that others' clients ask for.
+    @Test(arguments: IODriver.allCases)
+    func `a drain finishes requests that other shards have to answer`(_ io: IODriver) throws {
+        let server = try Server.start(io: io, ["--test-routes", "--shards", "3"])
+        let client = try server.connect()
+        let keys = "[" + (0..<20).map { "\"k\($0)\"" }.joined(separator: ",") + "]"
+        try client.send(
+            "POST /default/keys HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+                + "Content-Length: \(keys.utf8.count)\r\n\r\n" + keys.prefix(5))
+        #expect(server.answers)
+        server.signal(SIGTERM)
+        #expect(becomes { (try? server.connect()) == nil })
+        nap(ms: 100)
+        try client.send(String(keys.dropFirst(5)))
+        let reply = try client.reply(withinMs: 3000)
+        #expect([200, 404].contains(reply.status))
+        #expect(client.ending(withinMs: 5000).isOver)
+        #expect(server.waitForExit(withinMs: 8000) == .code(0), "\(server.log)")
+    }
+
     @Test(arguments: IODriver.allCases)
     func `a drain waits for nobody for ever`(_ io: IODriver) throws {
         let server = try Server.start(io: io, ["--test-routes", "--drain-timeout", "1"])

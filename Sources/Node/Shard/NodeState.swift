@@ -63,6 +63,16 @@ import Synchronization
         wakeAll()
     }
 
+    /// Whether no shard has a connection, nor one on its way to it.
+    var isDeserted: Bool {
+        for shard in 0..<shardCount {
+            if unsafe shardConnections[shard].load(ordering: .sequentiallyConsistent) != 0 {
+                return false
+            }
+        }
+        return true
+    }
+
     func wakeAll() {
         for shard in 0..<shardCount { unsafe wakers[shard].wake() }
     }

@@ -42,8 +42,8 @@ extension Shard {
         let mayRefuse = refusedCount < settings.refusalsMax
         guard !acceptsNoMoreRequests, !isOver || mayRefuse, let index = takeSlot() else {
             if !isOver { unsafe state.pointee.connections.subtract(1, ordering: .relaxed) }
-            unsafe state.pointee.shardConnections[number].subtract(1, ordering: .relaxed)
             Glibc.close(fd)
+            hasGone()
             return
         }
         openCount += 1
@@ -244,7 +244,16 @@ extension Shard {
         }
         unsafe connection.pointee.state = .free
         openCount -= 1
-        unsafe state.pointee.shardConnections[number].subtract(1, ordering: .relaxed)
         giveSlot(index)
+        hasGone()
+    }
+
+    /// One connection fewer. The last one to go ends a drain of all shards.
+    private mutating func hasGone() {
+        unsafe state.pointee.shardConnections[number]
+            .subtract(1, ordering: .sequentiallyConsistent)
+        if acceptsNoMoreRequests, unsafe state.pointee.isDeserted {
+            unsafe state.pointee.wakeAll()
+        }
     }
 }

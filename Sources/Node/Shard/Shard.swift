@@ -309,10 +309,10 @@ import Wire
         case .serving: return false
         case .draining:
             if !isDraining { beginDraining() }
-            // A socket that was dealt to us before listening ended is ours to close.
-            let listens = unsafe state.pointee.listens.load(ordering: .sequentiallyConsistent)
-            if !listens { readMailboxes() }
-            return openCount == 0 && !listens
+            // Another shard may still deal us a socket, or its clients ask for keys of ours: all
+            // go when nobody listens and nobody is connected anywhere.
+            return unsafe !state.pointee.listens.load(ordering: .sequentiallyConsistent)
+                && state.pointee.isDeserted
         }
     }
 
