@@ -44,6 +44,7 @@ extension Shard {
         _ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int
     ) -> Int {
         let raw = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
+        let head = unsafe self.head
         switch unsafe HTTPRequestParser.parse(
             raw.bytes, limits: settings.limits, into: &head.pointee)
         {
@@ -52,10 +53,11 @@ extension Shard {
             refuse(index, violation.status, violation.sentence)
             return count
         case .head:
-            unsafe connections[Int(index)].turnRequests &-= 1
+            let connection = unsafe connections + Int(index)
+            unsafe connection.pointee.turnRequests &-= 1
             // The time of a head that is still coming is over; the next one has its own.
-            if unsafe connections[Int(index)].deadlineMeaning == .head {
-                unsafe connections[Int(index)].deadlineMeaning = .idle
+            if unsafe connection.pointee.deadlineMeaning == .head {
+                unsafe connection.pointee.deadlineMeaning = .idle
             }
             let headCount = unsafe Int(head.pointee.headByteCount)
             switch unsafe head.pointee.body {

@@ -263,7 +263,8 @@ import Wire
         var turns = dirty.count
         while turns > 0, let index = dirty.popFirst() {
             turns -= 1
-            unsafe connections[Int(index)].flags.remove(.dirty)
+            let connection = unsafe connections + Int(index)
+            unsafe connection.pointee.flags.remove(.dirty)
             flush(index)
         }
     }
