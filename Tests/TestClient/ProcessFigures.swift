@@ -92,3 +92,9 @@ public func entries(of path: String) -> [String] {
     }
     return names
 }
+
+/// How a file is protected, as `stat` has it; nil where there is none.
+public func permissions(_ path: String) -> mode_t? {
+    var about = stat()
+    return stat(path, &about) == 0 ? about.st_mode & 0o7777 : nil
+}

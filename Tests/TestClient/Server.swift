@@ -20,6 +20,8 @@ public enum Refusal: Int32, CaseIterable, Sendable {
 
 public struct StartError: Error, CustomStringConvertible {
     public var description: String
+
+    public init(description: String) { self.description = description }
 }
 
 /// The real binary as a child process.
@@ -117,10 +119,7 @@ public final class Server {
     public var logLines: [String] { log.split(separator: "\n").map(String.init) }
 
     /// How its directory is protected, as `stat` has it.
-    public var directoryMode: mode_t? {
-        var about = stat()
-        return stat(directory, &about) == 0 ? about.st_mode & 0o7777 : nil
-    }
+    public var directoryMode: mode_t? { permissions(directory) }
 
     // MARK: Ending it
 
