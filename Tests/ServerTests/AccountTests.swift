@@ -91,16 +91,16 @@ import Testing
     }
 
     @Test(arguments: NodeShape.allCases)
-    func `of twenty who make the same user, one does`(_ shape: NodeShape) throws {
+    func `of ten who make the same user, one does`(_ shape: NodeShape) throws {
         let node = try TableNode.shared(shape)
         for round in 0..<(isSoak ? 50 : 1) {
-            let user = node.table("twenty-\(round)")
-            let replies = try atOnce(20) { _ in try node.server.login(user, "the same") }
+            let user = node.table("ten-\(round)")
+            let replies = try atOnce(10) { _ in try node.server.login(user, "the same") }
             #expect(replies.allSatisfy { $0.status == 200 }, "\(replies.map(\.status))")
             let created = replies.filter { $0.json?["status"]?.string == "User created" }
             #expect(created.count == 1)
             let tokens = replies.compactMap { $0.json?["token"]?.string }
-            #expect(tokens.count == 20)
+            #expect(tokens.count == 10)
             let subjects = Set(tokens.compactMap { TokenText($0)?.claims["sub"]?.string })
             #expect(subjects.count == 1)
         }

@@ -3,7 +3,7 @@ import Wire
 /// What a login's asker is told.
 struct LoginReply {
     let status: HTTPStatus
-    let retryAfterS: UInt32
+    let extras: AnswerExtras
     let body: [UInt8]
 
     init(_ answer: LoginAnswer) {
@@ -43,7 +43,7 @@ struct LoginReply {
             status = .insufficientStorage
             text = Self.error("There is no room for another account")
         }
-        retryAfterS = UInt32(clamping: wait)
+        extras = AnswerExtras(retryAfterS: UInt32(clamping: wait), noStore: true)
         body = Array(text.utf8)
     }
 

@@ -50,6 +50,10 @@ extension Shard {
         case .options: return replyOptions(index, request, shape, allow: "POST, OPTIONS")
         default: return replyNotAllowed(index, shape, allow: "POST, OPTIONS")
         }
+        if let type = unsafe request.field(.contentType), unsafe !Self.isJSON(type.bytes, .put) {
+            return replyError(
+                index, shape, .unsupportedMediaType, "The content type has to be JSON")
+        }
         var room = unsafe ByteWriter(scratch, capacity: Self.scratchBytes)
         guard unsafe Percent.decode(user.bytes, as: .path, into: &room) != nil else {
             return replyError(index, shape, .badRequest, "The name is malformed")
@@ -139,13 +143,13 @@ extension Shard {
             deliver(asker.ticket) { shard, index, shape in
                 unsafe reply.body.withUnsafeBytes { body in
                     unsafe shard.replyAnswer(
-                        index, shape, reply.status, tag: nil, retryAfterS: reply.retryAfterS, body)
+                        index, shape, reply.status, tag: nil, reply.extras, body)
                 }
             }
         } else {
             unsafe reply.body.withUnsafeBytes { body in
                 unsafe postAnswer(
-                    reply.status, retryAfterS: reply.retryAfterS, body, to: asker.shard,
+                    reply.status, reply.extras, body, to: asker.shard,
                     ticket: asker.ticket)
             }
         }

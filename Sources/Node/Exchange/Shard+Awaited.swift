@@ -46,7 +46,8 @@ extension Shard {
             if unsafe !sendAside(index, next) { close(index) }
             removeFirstPlace(index)
         }
-        advance(index)
+        // Not at once: this may be in the middle of serving the connection's input.
+        makeRunnable(index)
     }
 
     /// Keeps a reply, or a part of one, that is not to be sent before earlier ones.

@@ -57,7 +57,7 @@ extension Shard {
 
     private mutating func postAnswer(_ outcome: Outcome, to target: Int, ticket: UInt64) {
         let head = unsafe Message.Answer(
-            status: outcome.status.rawValue, hasTag: outcome.tag != nil, retryAfterS: 0,
+            status: outcome.status.rawValue, hasTag: outcome.tag != nil, extras: .none,
             ticket: ticket, version: outcome.tag?.version ?? 0,
             stamp: outcome.tag?.stamp.rawValue ?? 0, bodyCount: 0, bodyMemory: nil)
         let owners = owners
@@ -67,11 +67,11 @@ extension Shard {
     }
 
     mutating func postAnswer(
-        _ status: HTTPStatus, retryAfterS: UInt32, _ body: UnsafeRawBufferPointer,
+        _ status: HTTPStatus, _ extras: AnswerExtras, _ body: UnsafeRawBufferPointer,
         to target: Int, ticket: UInt64
     ) {
         let head = unsafe Message.Answer(
-            status: status.rawValue, hasTag: false, retryAfterS: retryAfterS, ticket: ticket,
+            status: status.rawValue, hasTag: false, extras: extras, ticket: ticket,
             version: 0, stamp: 0, bodyCount: 0, bodyMemory: nil)
         postAnswer(head, bodyCount: body.count, to: target) { unsafe $0.write(body) }
     }
@@ -221,7 +221,7 @@ extension Shard {
         } else {
             deliver(head.ticket) { shard, index, shape in
                 unsafe shard.replyAnswer(
-                    index, shape, status, tag: tag, retryAfterS: head.retryAfterS, body)
+                    index, shape, status, tag: tag, head.extras, body)
             }
         }
         unsafe head.bodyMemory?.deallocate()

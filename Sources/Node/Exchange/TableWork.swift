@@ -31,6 +31,16 @@ import Machine
     var ifNoneMatch: UnsafeRawBufferPointer? = nil
 }
 
+/// What an answer's head says besides the status, where it says anything.
+struct AnswerExtras {
+    static let none = AnswerExtras()
+
+    /// 0: the asker is not told when to come again.
+    var retryAfterS: UInt32 = 0
+    /// The body holds a secret, which no cache may keep.
+    var noStore = false
+}
+
 /// The messages between shards. Each begins with its kind; the rest is plain data, written in
 /// place in the mailbox.
 enum Message {
@@ -75,7 +85,7 @@ enum Message {
         var kind = Kind.answer
         var status: UInt16
         var hasTag: Bool
-        var retryAfterS: UInt32
+        var extras: AnswerExtras
         var ticket: UInt64
         var version: UInt64
         var stamp: UInt64

@@ -144,7 +144,7 @@ extension Shard {
         var writer = beginReply(index, shape, .noContent)
         HTTPReplyHead.field("Allow", allow, into: &writer)
         if shape.contains(.crossOrigin), unsafe request.field(.accessControlRequestMethod) != nil {
-            HTTPReplyHead.field("Access-Control-Allow-Methods", allow, into: &writer)
+            HTTPReplyHead.field("Access-Control-Allow-Methods", Self.anyMethod, into: &writer)
             HTTPReplyHead.field(
                 "Access-Control-Allow-Headers",
                 "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-API-Key, X-Consistency, X-Needletail-Token",

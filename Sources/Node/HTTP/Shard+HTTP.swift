@@ -76,6 +76,20 @@ extension Shard {
         }
     }
 
+    /// A list is produced as its reader takes it, so it can't be laid aside: it begins when the
+    /// answers to all earlier requests of the connection have come.
+    private func mustWait(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard unsafe connections[Int(index)].flags.contains(.diverted) else { return false }
+        guard unsafe head.pointee.method == .get || head.pointee.method == .head else {
+            return false
+        }
+        let range = unsafe head.pointee.path
+        let path = unsafe TablePath.parse(
+            UnsafeRawBufferPointer(rebasing: bytes[Int(range.start)..<Int(range.end)]),
+            scratch: scratch, scratchBytes: Self.scratchBytes)
+        return path.kind == .keys || path.kind == .store
+    }
+
     private var nothing: UnsafeRawBufferPointer {
         unsafe UnsafeRawBufferPointer(start: nil, count: 0)
     }
@@ -144,6 +158,9 @@ extension Shard {
             status, keepAlive: !shape.contains(.closes),
             minorVersion: shape.contains(.version10) ? 0 : 1, date: date, into: &writer)
         if shape.contains(.crossOrigin) { allowOrigin(into: &writer) }
+        if status == .unauthorized {
+            HTTPReplyHead.field("WWW-Authenticate", "Bearer", into: &writer)
+        }
         return writer
     }
 

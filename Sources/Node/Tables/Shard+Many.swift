@@ -254,7 +254,7 @@ extension Shard {
         }
         unsafe deliver(gather.pointee.ticket) { shard, index, shape in
             unsafe gather.pointee.answer.withUnsafeBytes { body in
-                unsafe shard.replyAnswer(index, shape, status, tag: nil, retryAfterS: 0, body)
+                unsafe shard.replyAnswer(index, shape, status, tag: nil, .none, body)
             }
         }
         unsafe gather.pointee.body.deallocate()

@@ -257,7 +257,8 @@ extension Shard {
     /// Writes an outcome of this shard's own as a reply.
     mutating func replyOutcome(_ index: UInt32, _ shape: ReplyShape, _ outcome: Outcome) {
         let count = outcome.bodyCount(owners)
-        var writer = beginAnswer(index, shape, outcome.status, tag: outcome.tag, count: count)
+        var writer = beginAnswer(
+            index, shape, outcome.status, tag: outcome.tag, .none, count: count)
         guard !shape.contains(.headOnly), count > 0 else { return commit(index, writer) }
         if writer.hasRoom(count) {
             outcome.writeBody(owners, into: &writer)
@@ -276,10 +277,11 @@ extension Shard {
     /// Writes an answer that another shard has made.
     mutating func replyAnswer(
         _ index: UInt32, _ shape: ReplyShape, _ status: HTTPStatus,
-        tag: (version: UInt64, stamp: Stamp)?, retryAfterS: UInt32, _ body: UnsafeRawBufferPointer
+        tag: (version: UInt64, stamp: Stamp)?, _ extras: AnswerExtras,
+        _ body: UnsafeRawBufferPointer
     ) {
         let writer = beginAnswer(
-            index, shape, status, tag: tag, retryAfterS: retryAfterS, count: body.count)
+            index, shape, status, tag: tag, extras, count: body.count)
         commit(index, writer)
         if shape.contains(.headOnly) { return }
         if unsafe !append(index, body) { close(index) }
@@ -287,7 +289,7 @@ extension Shard {
 
     private mutating func beginAnswer(
         _ index: UInt32, _ shape: ReplyShape, _ status: HTTPStatus,
-        tag: (version: UInt64, stamp: Stamp)?, retryAfterS: UInt32 = 0, count: Int
+        tag: (version: UInt64, stamp: Stamp)?, _ extras: AnswerExtras, count: Int
     ) -> ByteWriter {
         var writer: ByteWriter
         if status == .ok, shape.isDisjoint(with: [.closes, .version10, .crossOrigin]) {
@@ -304,9 +306,11 @@ extension Shard {
             HTTPReplyHead.begin("ETag", into: &writer)
             EntityTag.write(version: tag.version, stamp: tag.stamp, into: &writer)
         }
-        if retryAfterS > 0 {
-            HTTPReplyHead.field("Retry-After", decimal: UInt64(retryAfterS), into: &writer)
+        if extras.retryAfterS > 0 {
+            HTTPReplyHead.field(
+                "Retry-After", decimal: UInt64(extras.retryAfterS), into: &writer)
         }
+        if extras.noStore { HTTPReplyHead.field("Cache-Control", "no-store", into: &writer) }
         HTTPReplyHead.finish(into: &writer)
         return writer
     }
