@@ -375,7 +375,8 @@ import Glibc
             unsafe endpoint.pointee.sendBase =
                 unsafe endpoint.pointee.sendBase.unsafelyUnwrapped + Int(result)
             unsafe endpoint.pointee.sendCount -= Int(result)
-            sendWhenWritable(index)
+            // Only a send that takes nothing makes sure that the socket tells of room again.
+            submitSend(index)
         } else {
             unsafe endpoint.pointee.flags.remove(.sending)
             batch.append(Completion(.sent, index: index))

@@ -105,7 +105,8 @@ import Testing
             idle, \(io), \(shards) shards: \(woken) wake-ups and \
             \(server.figures.ticks - ticks) ticks in 3 s, \(server.figures.residentKiB) KiB resident
             """)
-        #expect(woken <= 3)
+        // A sanitizer has a thread of its own that wakes.
+        #expect(server.figures.isSanitized || woken <= 3)
         #expect(server.figures.ticks - ticks <= 1)
         if environment("NEEDLETAIL_BINARY")?.contains("release") == true && shards == 1 {
             #expect(server.figures.residentKiB <= 6 * 1024)

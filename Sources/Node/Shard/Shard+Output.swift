@@ -68,6 +68,11 @@ extension Shard {
         }
         let link = unsafe pool.links + Int(connection.pointee.lastBlock)
         unsafe link.pointee.end &+= UInt32(truncatingIfNeeded: writer.count)
+        makeDirty(index)
+    }
+
+    private mutating func makeDirty(_ index: UInt32) {
+        let connection = unsafe connections + Int(index)
         guard unsafe !connection.pointee.flags.contains(.dirty) else { return }
         unsafe connection.pointee.flags.insert(.dirty)
         dirty.append(index)
@@ -97,9 +102,11 @@ extension Shard {
 
     /// Starts the next send, unless one is in flight. What follows from all being sent, the next
     /// piece of a stream or the next requests, is sent in the next turn: a reader who takes
-    /// everything at once must not keep us from the others.
+    /// everything at once must not keep us from the others. For the same reason a long reply goes
+    /// in shares: a megabyte into each of a thousand sockets is a turn of seconds.
     mutating func flush(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
+        var share = settings.turnBytesMax
         while unsafe connection.pointee.state == .open,
             unsafe !connection.pointee.flags.contains(.sendInFlight),
             unsafe connection.pointee.firstBlock != Connection.noBlock
@@ -115,6 +122,8 @@ extension Shard {
                 if unsafe connection.pointee.firstBlock == Connection.noBlock {
                     return outputLeft(index)
                 }
+                share &-= Int32(truncatingIfNeeded: count)
+                if share <= 0 { return makeDirty(index) }
             } else {
                 unsafe connection.pointee.flags.insert(.sendInFlight)
                 setDeadline(index, .send, after: ShardSettings.sendStallMs)
