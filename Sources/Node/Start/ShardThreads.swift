@@ -45,46 +45,57 @@ import Synchronization
 }
 
 /// What the shards' threads and the main thread tell each other at start and at the end.
-final class ShardReport: Sendable {
-    private struct Counts {
-        var ready = 0
-        var ended = 0
-        var mayServe: Bool? = nil
-        var failure: SystemError? = nil
-    }
+///
+/// Atomics and not a `Mutex`: ThreadSanitizer does not see into the library's lock, and reports
+/// what it guards.
+final class ShardReport: @unchecked Sendable {
+    private enum Verdict: UInt8, AtomicRepresentable { case open, serve, giveUp }
 
     private let expected: Int
-    private let counts = Mutex(Counts())
+    private let ready = Atomic(0)
+    private let ended = Atomic(0)
+    private let verdict = Atomic(Verdict.open)
+    private let failures = Atomic(0)
+    private let hasFailure = Atomic(false)
+    /// Written by the first shard that fails, before `hasFailure`; read after it.
+    private var failure: SystemError? = nil
     private let pause: UInt32 = 200
 
     init(expecting expected: Int) { self.expected = expected }
 
-    func isReady() { counts.withLock { $0.ready += 1 } }
+    func isReady() { ready.add(1, ordering: .releasing) }
 
-    func failed(_ error: SystemError) { counts.withLock { $0.failure = error } }
+    func failed(_ error: SystemError) {
+        guard failures.add(1, ordering: .relaxed).oldValue == 0 else { return }
+        failure = error
+        hasFailure.store(true, ordering: .releasing)
+    }
 
-    func hasEnded() { counts.withLock { $0.ended += 1 } }
+    func hasEnded() { ended.add(1, ordering: .releasing) }
 
-    var allEnded: Bool { counts.withLock { $0.ended == expected } }
+    var allEnded: Bool { ended.load(ordering: .acquiring) == expected }
 
     /// A shard's side: sleeps until the main thread has seen every shard ready, or one fail.
     func waitForAll() -> Bool {
         while true {
-            if let mayServe = counts.withLock({ $0.mayServe }) { return mayServe }
-            usleep(pause)
+            switch verdict.load(ordering: .acquiring) {
+            case .serve: return true
+            case .giveUp: return false
+            case .open: usleep(pause)
+            }
         }
     }
 
     /// The main thread's side: lets all of them serve once all are ready, or none.
     func waitUntilReady() -> SystemError? {
         while true {
-            let verdict = counts.withLock { counts -> Bool? in
-                if counts.failure != nil { counts.mayServe = false }
-                if counts.ready == expected { counts.mayServe = true }
-                return counts.mayServe
+            if hasFailure.load(ordering: .acquiring) {
+                verdict.store(.giveUp, ordering: .releasing)
+                return failure
             }
-            if let verdict {
-                return verdict ? nil : counts.withLock { $0.failure }
+            if ready.load(ordering: .acquiring) == expected {
+                verdict.store(.serve, ordering: .releasing)
+                return nil
             }
             usleep(pause)
         }
