@@ -78,7 +78,7 @@ import Testing
         expectRecord(try alice.get(path), "3", version: 4, owner: "alice")
     }
 
-    @Test(arguments: NodeShape.allCases)
+    @Test(arguments: NodeShape.few)
     func `a token is good for its time and no longer`(_ shape: NodeShape) throws {
         let server = try shape.start(environment: ["JWT_EXPIRATION=2s"])
         let alice = Caller(try server.connect(), try server.token("alice", "secret"))
@@ -113,7 +113,7 @@ import Testing
         }
     }
 
-    @Test(arguments: NodeShape.allCases)
+    @Test(arguments: NodeShape.few)
     func `with the operator's key tokens outlive the process`(_ shape: NodeShape) throws {
         let base = try Server.temporaryDirectory()
         defer { Server.removeTree(base) }
@@ -132,7 +132,7 @@ import Testing
         expect(401, try Caller(try third.connect(), token).put("/t/key/k", "1"))
     }
 
-    @Test(arguments: NodeShape.allCases)
+    @Test(arguments: NodeShape.few)
     func `without one the node keeps its own, for its owner only`(_ shape: NodeShape) throws {
         let base = try Server.temporaryDirectory()
         defer { Server.removeTree(base) }

@@ -60,6 +60,8 @@ import Testing
             ("a%2Fb", "a/b"), ("%2F", "/"), ("..", ".."), ("%2E", "."), ("a%20b", "a b"),
             ("a+b", "a+b"), ("a%2Bc", "a+c"), ("%25", "%"), ("%C3%A9", "é"), ("%00", "\u{0}"),
             ("%22%5C", "\"\\"), ("key", "key"), ("a%0D%0Ab", "a\r\nb"), ("a:b@c", "a:b@c"),
+            ("folder%2Ffile%2Ename", "folder/file.name"), ("12345678%2F", "12345678/"),
+            ("1234567%2F", "1234567/"), ("a%2F345678", "a/345678"), ("%2F12345678", "/12345678"),
             ("k;v=1", "k;v=1"), ("%7B%7D", "{}"), ("a~b", "a~b"), ("%3Fq", "?q"), ("%23f", "#f"),
             (String(repeating: "k", count: 1024), String(repeating: "k", count: 1024)),
             (String(repeating: "%C3%A4", count: 512), String(repeating: "ä", count: 512)),

@@ -13,6 +13,9 @@ struct NodeShape: CaseIterable, Hashable, Sendable, CustomTestStringConvertible 
         [1, 2].map { NodeShape(io: io, shards: $0) }
     }
 
+    /// Each of the four things once: for what takes long and is decided above the driver.
+    static let few = [NodeShape(io: .uring, shards: 1), NodeShape(io: .epoll, shards: 2)]
+
     var testDescription: String { "\(io.rawValue), \(shards) shards" }
 
     var options: [String] { ["--shards", "\(shards)"] }

@@ -156,7 +156,7 @@ import Testing
         }
     }
 
-    @Test(arguments: NodeShape.allCases)
+    @Test(arguments: NodeShape.few)
     func `values of a mebibyte and of eight arrive whole`(_ shape: NodeShape) throws {
         let node = try TableNode.shared(shape)
         let (table, alice) = (node.table(), try node.asAlice())

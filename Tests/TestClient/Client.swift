@@ -244,7 +244,10 @@ public final class Client: @unchecked Sendable {
         try wait(for: Int16(POLLIN), until: deadline, what)
         let count = withUnsafeTemporaryAllocation(byteCount: 65536, alignment: 16) { piece in
             let count = recv(fd, piece.baseAddress, piece.count, 0)
-            if count > 0 { unread.append(contentsOf: piece[..<count]) }
+            // Rebased, or a debug build copies byte by byte.
+            if count > 0 {
+                unread.append(contentsOf: UnsafeRawBufferPointer(rebasing: piece[..<count]))
+            }
             return count
         }
         if count < 0 {
