@@ -135,9 +135,17 @@ import Glibc
     /// Submits what was asked and waits until something completes or the time is over. 0 looks
     /// without waiting, nil waits for ever. The batch is valid until the next call.
     public func wait(timeoutMs: UInt64?) -> UnsafeBufferPointer<Completion> {
+        unsafe wait(
+            timeoutNs: timeoutMs.map { $0.multipliedReportingOverflow(by: 1_000_000) }
+                .map { $0.overflow ? .max : $0.partialValue })
+    }
+
+    /// The same, for those to whom a millisecond is long: a load generator's next request is due
+    /// at a nanosecond. The kernel still rounds by the thread's timer slack.
+    public func wait(timeoutNs: UInt64?) -> UnsafeBufferPointer<Completion> {
         switch self {
-        case .uring(let driver): unsafe driver.pointee.wait(timeoutMs: timeoutMs)
-        case .epoll(let driver): unsafe driver.pointee.wait(timeoutMs: timeoutMs)
+        case .uring(let driver): unsafe driver.pointee.wait(timeoutNs: timeoutNs)
+        case .epoll(let driver): unsafe driver.pointee.wait(timeoutNs: timeoutNs)
         }
     }
 }

@@ -159,19 +159,11 @@ import Glibc
 
     // MARK: Waiting
 
-    mutating func wait(timeoutMs: UInt64?) -> UnsafeBufferPointer<Completion> {
+    mutating func wait(timeoutNs: UInt64?) -> UnsafeBufferPointer<Completion> {
         batch.removeAll()
         moveOwn()
         let mustLook = batch.count > 0 || (toRead.count > 0 && freeBufferCount > 0)
-        let timeout: Int32 =
-            if mustLook {
-                0
-            } else if let timeoutMs {
-                Int32(truncatingIfNeeded: min(timeoutMs, UInt64(Int32.max)))
-            } else {
-                -1
-            }
-        let count = unsafe epoll_wait(epollFD, events, Int32(limits.batchMax), timeout)
+        let count = waitForEvents(timeoutNs: mustLook ? 0 : timeoutNs)
         // EINTR, the only failure possible here, is an empty batch.
         for place in 0..<Int(max(count, 0)) {
             let event = unsafe events[place]
@@ -180,6 +172,19 @@ import Glibc
         readListed()
         moveOwn()
         return unsafe batch.all
+    }
+
+    /// Whole milliseconds go by the call that every kernel has; finer ones need 5.11.
+    private func waitForEvents(timeoutNs: UInt64?) -> Int32 {
+        let eventsMax = Int32(limits.batchMax)
+        guard let timeoutNs else { return unsafe epoll_wait(epollFD, events, eventsMax, -1) }
+        guard timeoutNs % 1_000_000 != 0 else {
+            let timeoutMs = Int32(truncatingIfNeeded: min(timeoutNs / 1_000_000, UInt64(Int32.max)))
+            return unsafe epoll_wait(epollFD, events, eventsMax, timeoutMs)
+        }
+        var span = timespec(
+            tv_sec: Int(timeoutNs / 1_000_000_000), tv_nsec: Int(timeoutNs % 1_000_000_000))
+        return unsafe epoll_pwait2(epollFD, events, eventsMax, &span, nil)
     }
 
     private mutating func understand(_ mark: UInt64, _ happened: UInt32) {

@@ -258,18 +258,18 @@ import Glibc
 
     // MARK: Waiting
 
-    mutating func wait(timeoutMs: UInt64?) -> UnsafeBufferPointer<Completion> {
+    mutating func wait(timeoutNs: UInt64?) -> UnsafeBufferPointer<Completion> {
         batch.removeAll()
         showReturnedBuffers()
         armParked()
         // Those still parked may have bytes while all that were armed have none: there must be
         // another turn for them, and not only once something happens to come.
         let hasMoreToArm = parked.count > 0 && buffersOut < limits.receiveBufferCount
-        let timeout = own.count > 0 || hasMoreToArm ? 0 : timeoutMs
+        let timeout = own.count > 0 || hasMoreToArm ? 0 : timeoutNs
         if timeout == 0 {
             _ = unsafe io_uring_submit_and_get_events(ring)
         } else {
-            submitAndWait(timeoutMs: timeout)
+            submitAndWait(timeoutNs: timeout)
         }
         for index in 0..<own.count { unsafe batch.append(own.base[index]) }
         own.removeAll()
@@ -287,11 +287,12 @@ import Glibc
         return unsafe batch.all
     }
 
-    private mutating func submitAndWait(timeoutMs: UInt64?) {
+    private mutating func submitAndWait(timeoutNs: UInt64?) {
         var first: UnsafeMutablePointer<io_uring_cqe>? = nil
-        if let timeoutMs {
+        if let timeoutNs {
             var span = __kernel_timespec(
-                tv_sec: Int64(timeoutMs / 1000), tv_nsec: Int64(timeoutMs % 1000) * 1_000_000)
+                tv_sec: Int64(timeoutNs / 1_000_000_000),
+                tv_nsec: Int64(timeoutNs % 1_000_000_000))
             _ = unsafe io_uring_submit_and_wait_timeout(ring, &first, 1, &span, nil)
         } else {
             _ = unsafe io_uring_submit_and_wait(ring, 1)
