@@ -24,7 +24,8 @@ let testing: [SwiftSetting] = [
 let package = Package(
     name: "needletail",
     products: [
-        .executable(name: "needletail", targets: ["needletail"])
+        .executable(name: "needletail", targets: ["needletail"]),
+        .executable(name: "needletail-bench", targets: ["needletail-bench"]),
     ],
     targets: [
         .systemLibrary(name: "CLiburing", providers: [.apt(["liburing-dev"])]),
@@ -45,6 +46,9 @@ let package = Package(
             exclude: ["README.md", "Accounts/README.md", "Tables/README.md"], swiftSettings: strict),
         .executableTarget(
             name: "needletail", dependencies: ["Node", "Options"], swiftSettings: strict),
+        .target(name: "Bench", dependencies: ["Machine"], swiftSettings: strict),
+        .executableTarget(
+            name: "needletail-bench", dependencies: ["Bench"], swiftSettings: strict),
         .executableTarget(
             name: "keyspace-bench", dependencies: ["Keyspace"], path: "Benchmarks/Keyspace",
             swiftSettings: strict),

@@ -16,7 +16,8 @@ private let arrows: [String: Set<String>] = [
     ],
     "needletail": ["Node", "Options", "Glibc"],
     "needletail-cli": ["Wire", "Machine", "Glibc"],
-    "needletail-bench": ["Wire", "Machine", "Glibc", "Synchronization"],
+    "Bench": ["Machine", "Glibc", "Synchronization"],
+    "needletail-bench": ["Bench", "Glibc"],
     "Simulation": ["Keyspace", "Journal", "Cluster"],
 ]
 

@@ -1,0 +1,4 @@
+import Bench
+import Glibc
+
+exit(Bench.main(Array(CommandLine.arguments.dropFirst())))
