@@ -46,7 +46,9 @@ let package = Package(
             exclude: ["README.md", "Accounts/README.md", "Tables/README.md"], swiftSettings: strict),
         .executableTarget(
             name: "needletail", dependencies: ["Node", "Options"], swiftSettings: strict),
-        .target(name: "Bench", dependencies: ["Machine"], swiftSettings: strict),
+        .target(
+            name: "Bench", dependencies: ["Machine", "CMachine"], exclude: ["Load/README.md"],
+            swiftSettings: strict),
         .executableTarget(
             name: "needletail-bench", dependencies: ["Bench"], swiftSettings: strict),
         .executableTarget(
@@ -59,6 +61,11 @@ let package = Package(
         .target(
             name: "TestClient", path: "Tests/TestClient", exclude: ["README.md"],
             swiftSettings: testing),
+        .target(
+            name: "FaultyServer", dependencies: ["Machine", "CMachine"],
+            path: "Tests/FaultyServer", swiftSettings: testing),
+        .testTarget(
+            name: "BenchTests", dependencies: ["Bench", "FaultyServer"], swiftSettings: testing),
         .testTarget(
             name: "MachineTests", dependencies: ["Machine", "crash-probe"], swiftSettings: testing),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: testing),

@@ -42,9 +42,27 @@ public enum Bench {
         } catch {
             throw RunError("\(error)")
         }
-        let run = RequestRun(
-            settings: settings, peer: peer, maker: maker, headers: settings.headers)
-        return try run.report()
+        let headers = try settings.headers + authorization(settings, peer)
+        switch settings.command {
+        case .push, .hold:
+            return try PushRun(settings: settings, peer: peer, maker: maker, headers: headers)
+                .report()
+        case .get, .put, .mixed, .resp:
+            return try RequestRun(settings: settings, peer: peer, maker: maker, headers: headers)
+                .report()
+        }
+    }
+
+    private static func authorization(
+        _ settings: Settings, _ peer: Peer
+    ) throws(RunError) -> [String] {
+        guard let user = settings.user else { return [] }
+        guard let secret = unsafe getenv("NEEDLETAIL_BENCH_SECRET") else {
+            throw RunError("--user \(user): set the secret in NEEDLETAIL_BENCH_SECRET")
+        }
+        let token = try SignIn.token(
+            user: user, secret: unsafe String(cString: secret), peer: peer, host: settings.target)
+        return ["Authorization: Bearer \(token)"]
     }
 
     /// Every connection is a descriptor; the soft limit is usually far below the hard one.

@@ -41,7 +41,7 @@ struct RequestRun {
         (0..<settings.threads).map { plan(thread: $0) }
     }
 
-    private func plan(thread: Int) -> LoadPlan {
+    func plan(thread: Int) -> LoadPlan {
         var plan = LoadPlan()
         plan.language = settings.command == .resp ? .resp : .http
         plan.thread = thread
@@ -148,7 +148,7 @@ struct RequestRun {
             label: settings.label)
         report.conditions = conditions
         report.add(figures, settings: settings)
-        report.add(server: watch, before: before, replied: figures.replied)
+        report.add(server: watch, before: before, each: (figures.replied, "a reply"))
         report.addGenerator(senders, figures, settings: settings, watch: watch)
         return report
     }

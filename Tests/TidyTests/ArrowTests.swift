@@ -16,7 +16,7 @@ private let arrows: [String: Set<String>] = [
     ],
     "needletail": ["Node", "Options", "Glibc"],
     "needletail-cli": ["Wire", "Machine", "Glibc"],
-    "Bench": ["Machine", "Glibc", "Synchronization"],
+    "Bench": ["Machine", "CMachine", "Glibc", "Synchronization"],
     "needletail-bench": ["Bench", "Glibc"],
     "Simulation": ["Keyspace", "Journal", "Cluster"],
 ]

@@ -142,7 +142,7 @@ struct ReplyStep {
         known: inout KnownHead
     ) -> Int {
         if kept == 0 {
-            if let end = unsafe Self.headEnd(bytes, count) {
+            if let end = unsafe Self.headEnd(bytes, min(count, Self.headBytesMax)) {
                 return unsafe understand(bytes, end, known: &known) ? end : 0
             }
             guard count < Self.headBytesMax else { return 0 }

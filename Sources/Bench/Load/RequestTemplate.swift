@@ -43,21 +43,20 @@ import Glibc
         return RequestTemplate(Array((head + "\r\n").utf8) + (body ?? []), isStamped: isStamped)
     }
 
-    /// A RESP command. `{key}` in a word is where keys go.
+    /// A RESP command. A word that `withKey` made is where keys go.
     static func resp(_ words: [[UInt8]]) -> RequestTemplate {
         var text = Array("*\(words.count)\r\n".utf8)
         for word in words { text += Array("$\(word.count)\r\n".utf8) + word + [0x0D, 0x0A] }
         return RequestTemplate(text, isStamped: false)
     }
 
-    static func withKey(_ text: String, number: UInt32 = 0) -> String {
+    /// The text with a key in the place of `{key}`.
+    static func withKey(_ text: String) -> String {
         guard let range = place(of: Array(keyPlaceholder.utf8), in: Array(text.utf8)) else {
             return text
         }
         let bytes = Array(text.utf8)
-        let digits = String(number)
-        let key = keySample.dropLast(digits.count) + digits
-        return String(decoding: bytes[..<range], as: UTF8.self) + key
+        return String(decoding: bytes[..<range], as: UTF8.self) + keySample
             + String(decoding: bytes[(range + keyPlaceholder.utf8.count)...], as: UTF8.self)
     }
 

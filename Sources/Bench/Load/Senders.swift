@@ -1,3 +1,4 @@
+import CMachine
 import Glibc
 import Machine
 import Synchronization
@@ -73,7 +74,7 @@ struct RequestTexts: Sendable {
         return .resp([Array("SET".utf8), Array(Self.respKey.utf8), value])
     }
 
-    private static let respKey = "bench:\(RequestTemplate.keyPlaceholder)"
+    private static let respKey = RequestTemplate.withKey("bench:\(RequestTemplate.keyPlaceholder)")
 }
 
 /// The threads that send, from their start to their figures.

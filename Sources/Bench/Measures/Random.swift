@@ -23,7 +23,7 @@ struct Random {
     /// From 0 up to the bound, which is never reached.
     @inline(__always)
     mutating func below(_ bound: UInt32) -> UInt32 {
-        UInt32(truncatingIfNeeded: (next() >> 32) &* UInt64(bound) >> 32)
+        UInt32(truncatingIfNeeded: ((next() >> 32) &* UInt64(bound)) >> 32)
     }
 }
 

@@ -16,20 +16,22 @@ extension Report {
             add(Latency(isRead ? "latency" : "read", figures.reads))
             add(Latency(figures.reads.count == 0 ? "latency" : "write", figures.writes))
         }
+        let isPush = settings.command == .push
+        let prefix = isPush ? "publish_" : ""
         add("seconds", seconds, .seconds, "measured")
         add(
-            "rate", seconds > 0 ? Double(figures.replied) / seconds : 0, .perSecond,
+            "\(prefix)rate", seconds > 0 ? Double(figures.replied) / seconds : 0, .perSecond,
             "replies that came in that time")
         if let rate = settings.rate {
-            add("rate_asked", rate, .perSecond, "meant to be sent")
+            add("\(prefix)rate_asked", rate, .perSecond, "meant to be sent")
         }
-        add("requests", figures.intended, "meant for that time")
+        add("\(prefix)requests", figures.intended, "meant for that time")
         let digits = ["", "1xx", "2xx", "3xx", "4xx", "5xx"]
         for digit in [2, 3, 4, 5] where digit == 2 || figures.statuses[digit] > 0 {
             let says =
                 settings.command != .resp
                 ? "" : digit == 2 ? "replies that are no error" : "replies that are an error"
-            add("replies_\(digits[digit])", figures.statuses[digit], says)
+            add("\(prefix)replies_\(digits[digit])", figures.statuses[digit], says)
         }
         let troubles: [(String, UInt64, String)] = [
             ("absent", figures.absent, "replies that the key is not there"),
@@ -40,16 +42,21 @@ extension Report {
             ("connect_failures", figures.connectFailures, "connections that could not be made"),
             ("violations", figures.violations, "replies that are not in the protocol"),
         ]
-        for (name, count, says) in troubles where count > 0 { add(name, count, says) }
+        for (name, count, says) in troubles where count > 0 {
+            add(prefix + name, count, says)
+        }
         if figures.statuses[2] == 0 {
             cautions.append("no reply was a success: these are the figures of failing")
         } else if figures.absent > figures.replied / 2 {
             cautions.append("most keys were absent; --fill writes them first")
         }
+        if isPush { return }
         add("bytes_in", seconds > 0 ? Double(figures.bytesIn) / seconds : 0, .bytes, "a second")
     }
 
-    mutating func add(server watch: Watch, before: ServerFigures, replied: UInt64) {
+    mutating func add(
+        server watch: Watch, before: ServerFigures, each: (count: UInt64, says: String)
+    ) {
         let last = watch.last
         let first = watch.first
         if let user = last.userNs, let user0 = first.userNs, let system = last.systemNs,
@@ -59,9 +66,9 @@ extension Report {
             let systemUs = Double(system &- system0) / 1000
             let share = (userUs + systemUs) / 1e6 / watch.seconds * 100
             add("server.cpu", share, .percent, "of one processor")
-            if replied > 0 {
-                add("server.cpu_user", userUs / Double(replied), .us, "a reply")
-                add("server.cpu_system", systemUs / Double(replied), .us, "a reply")
+            if each.count > 0 {
+                add("server.cpu_user", userUs / Double(each.count), .us, each.says)
+                add("server.cpu_system", systemUs / Double(each.count), .us, each.says)
             }
         }
         if let rss = last.rss { add("server.rss", Double(rss), .bytes, "at the end") }
@@ -86,6 +93,13 @@ extension Report {
     ) {
         let busiest = senders.busiest
         add("generator.cpu", busiest * 100, .percent, "of its busiest thread's processor")
+        add(Latency("own lateness", figures.lateness))
+        judge(busiest: busiest, figures: figures, isOpen: settings.rate != nil)
+        addStrangers(watch)
+    }
+
+    /// Was it the generator that held the figures down?
+    mutating func judge(busiest: Double, figures: borrowing ThreadFigures, isOpen: Bool) {
         if busiest > Self.busyShareMax {
             var text =
                 "the generator used \(Cells.decimals(busiest * 100, 0)) % of a processor and may "
@@ -93,10 +107,9 @@ extension Report {
             if let server = figure("server.cpu") {
                 text += " (the server used \(Cells.decimals(server, 0)) %)"
             }
-            text += settings.rate == nil ? ": the rate is a lower bound" : ""
+            text += isOpen ? "" : ": the rate is a lower bound"
             cautions.append(text + "; --threads gives it more")
         }
-        add(Latency("own lateness", figures.lateness))
         let late = figures.lateness.percentile(0.99)
         let served = max(figures.reads.percentile(0.99), figures.writes.percentile(0.99))
         if late > Self.latenessNsMax, Double(late) > Double(served) * Self.latenessShareMax {
@@ -105,7 +118,6 @@ extension Report {
                     + "\(Cells.time(Double(late))) or more after they were due although a "
                     + "connection was free, so that much of the latency is its own")
         }
-        addStrangers(watch)
     }
 
     mutating func addStrangers(_ watch: Watch) {

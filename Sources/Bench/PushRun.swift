@@ -1,0 +1,150 @@
+import Glibc
+import Machine
+import Synchronization
+
+/// `push` and `hold`: streams that listen, and for `push` one thread that writes.
+struct PushRun {
+    let settings: Settings
+    let peer: Peer
+    let maker: DriverMaker
+    let headers: [String]
+
+    func report() throws(RunError) -> Report {
+        let isPush = settings.command == .push
+        let before = ServerFigures.read(pid: settings.pid, cgroup: settings.cgroup)
+        let log = isPush ? EventLog.make(run: runNumber, keys: settings.keys) : nil
+        let control = unsafe RequestRun.control()
+        defer { unsafe control.deallocate() }
+        var listeners: Listeners
+        do throws(SystemError) {
+            listeners = unsafe try Listeners.start(
+                plans: plans(), peer: peer, log: log, request: subscription, cpus: settings.cpus,
+                control: control)
+        } catch {
+            throw RunError("\(error)")
+        }
+        unsafe control.pointee.waitUntilReady(settings.threads)
+        if let failure = listeners.failure {
+            unsafe control.pointee.startNs.store(.max, ordering: .releasing)
+            listeners.join()
+            throw RunError(failure)
+        }
+        let held = ServerFigures.read(pid: settings.pid, cgroup: settings.cgroup)
+        var report = Report(
+            command: settings.command.rawValue, target: settings.target + (settings.path ?? ""),
+            label: settings.label)
+        report.conditions = conditions
+        if isPush {
+            unsafe try push(&listeners, log, control, before, &report)
+        } else {
+            unsafe hold(&listeners, control, before, &report)
+        }
+        report.add(held: held, before: before, listeners: listeners.merged().connected)
+        return report
+    }
+
+    private func push(
+        _ listeners: inout Listeners, _ log: EventLog?, _ control: UnsafeMutablePointer<RunControl>,
+        _ before: ServerFigures, _ report: inout Report
+    ) throws(RunError) {
+        var texts = RequestTexts(settings: settings, headers: headers)
+        texts.isStamped = true
+        let run = RequestRun(settings: settings, peer: peer, maker: maker, headers: headers)
+        var plan = run.plan(thread: 0)
+        plan.threads = 1
+        plan.connections = settings.connections
+        unsafe control.pointee.ready.store(0, ordering: .releasing)
+        var senders = unsafe try run.start([plan], texts, log, control)
+        if let failure = senders.failure {
+            unsafe control.pointee.startNs.store(.max, ordering: .releasing)
+            senders.join()
+            listeners.join()
+            throw RunError(failure)
+        }
+        var watch = unsafe Watch(settings: settings, startNs: RequestRun.begin(control))
+        unsafe watch.follow(control, threads: 1) { listeners.progress }
+        senders.join()
+        listeners.join()
+        let sent = senders.merged()
+        let heard = listeners.merged()
+        report.add(heard, log: log, listeners: listeners, settings: settings)
+        report.add(sent, settings: settings)
+        report.add(server: watch, before: before, each: (heard.deliveries, "a delivery"))
+        report.addGenerator(senders, sent, settings: settings, watch: watch)
+        report.addListening(heard, busiest: listeners.busiest)
+    }
+
+    private func hold(
+        _ listeners: inout Listeners, _ control: UnsafeMutablePointer<RunControl>,
+        _ before: ServerFigures, _ report: inout Report
+    ) {
+        let startNs = unsafe RequestRun.begin(control)
+        var watch = Watch(settings: settings, startNs: startNs)
+        unsafe watch.follow(control, threads: settings.threads) { listeners.progress }
+        listeners.join()
+        let heard = listeners.merged()
+        report.add("seconds", watch.seconds, .seconds, "measured")
+        report.addStreams(heard, asked: settings.listeners)
+        report.add(server: watch, before: before, each: (0, ""))
+        report.addListening(heard, busiest: listeners.busiest)
+        report.addStrangers(watch)
+    }
+
+    // MARK: Plans
+
+    private func plans() -> [ListenerLoop.Plan] {
+        (0..<settings.threads).map { thread in
+            var plan = ListenerLoop.Plan()
+            plan.thread = thread
+            plan.threads = settings.threads
+            plan.listeners = RequestRun.share(settings.listeners, thread, settings.threads)
+            plan.keys = settings.keys
+            plan.warmupNs = UInt64(settings.warmupMs) * 1_000_000
+            plan.durationNs = UInt64(settings.durationMs) * 1_000_000
+            plan.drainNs = UInt64(settings.drainMs) * 1_000_000
+            plan.staleNs = UInt64(settings.staleMs) * 1_000_000
+            plan.hasWriters = settings.command == .push
+            return plan
+        }
+    }
+
+    private var subscription: SubscriptionText {
+        SubscriptionText(
+            path: settings.subscribePath ?? (settings.command == .hold ? settings.path : nil)
+                ?? "/\(settings.table)/subscribe/\(RequestTemplate.keyPlaceholder)",
+            host: settings.target, headers: headers)
+    }
+
+    /// Tells this run's events from those of the one before; it need not be secret.
+    private var runNumber: UInt32 {
+        UInt32(truncatingIfNeeded: WallClock.nowNs() >> 20) ^ UInt32(bitPattern: getpid())
+    }
+
+    private var conditions: [String] {
+        var words = ["\(settings.listeners) listeners", "\(settings.threads) threads"]
+        if settings.sources > 1 { words.append("\(settings.sources) source addresses") }
+        if settings.command == .push {
+            words.append(
+                "\(Cells.decimals(settings.rate ?? 0, 1)) events/s (\(settings.arrivals.rawValue)) "
+                    + "over \(settings.connections) connections")
+            words.append("\(settings.keys) keys (\(settings.distribution.rawValue))")
+            words.append("values of \(settings.size) B")
+        }
+        words.append(
+            "\(Cells.decimals(Double(settings.durationMs) / 1000, 1)) s after "
+                + "\(Cells.decimals(Double(settings.warmupMs) / 1000, 1)) s of warm-up")
+        return words
+    }
+}
+
+/// What a listener asks for, for each thread to prepare its own.
+struct SubscriptionText: Sendable {
+    let path: String
+    let host: String
+    let headers: [String]
+
+    var template: RequestTemplate {
+        .http(
+            method: "GET", path: path, host: host, headers: headers + ["Accept: text/event-stream"])
+    }
+}

@@ -1,0 +1,182 @@
+import Glibc
+import Testing
+
+@testable import Bench
+
+@Suite("Histograms") struct HistogramTests {
+    /// Shapes that latencies take, among them those that lie on bucket borders.
+    static let shapes: [(name: String, value: @Sendable (inout Random) -> UInt64)] = [
+        ("small", { UInt64($0.below(300)) }),
+        ("uniform", { UInt64($0.below(50_000_000)) }),
+        ("long tail", { UInt64(20_000 / (1.0000001 - $0.unit())) }),
+        ("two humps", { ($0.below(10) == 0 ? 40_000_000 : 90_000) + UInt64($0.below(2_000)) }),
+        ("powers of two", { 1 << UInt64($0.below(40)) }),
+        ("one below them", { (1 << UInt64($0.below(40))) - 1 }),
+        ("all the same", { _ in 123_456_789 }),
+    ]
+
+    @Test(arguments: shapes.indices, [1, 2, 10, 999, 100_000])
+    func `percentiles agree with exact sorting within one in a hundred`(
+        _ shape: Int, _ count: Int
+    ) {
+        var random = Random(seed: UInt64(shape * 1000 + count))
+        let values = (0..<count).map { _ in HistogramTests.shapes[shape].value(&random) }
+        var histogram = Histogram()
+        for value in values { histogram.record(value) }
+        let sorted = values.sorted()
+        for share in [0.0, 0.01, 0.25, 0.5, 0.9, 0.99, 0.999, 0.9999, 1] {
+            let rank = max(Int((share * Double(count)).rounded(.up)), 1)
+            let exact = Double(sorted[rank - 1])
+            let answer = Double(histogram.percentile(share))
+            #expect(
+                abs(answer - exact) <= exact * 0.01,
+                "\(HistogramTests.shapes[shape].name) of \(count), \(share): \(answer), not \(exact)"
+            )
+        }
+        #expect(histogram.minimum == sorted[0])
+        #expect(histogram.maximum == sorted[count - 1])
+        #expect(histogram.count == UInt64(count))
+    }
+
+    @Test func `merging is the same as having recorded everything in one`() {
+        var random = Random(seed: 5)
+        var whole = Histogram()
+        var parts = [0: 0, 1: 0]
+        var first = Histogram()
+        var second = Histogram()
+        for _ in 0..<10_000 {
+            let value = random.next() >> 30
+            whole.record(value)
+            let part = Int(random.below(2))
+            parts[part]! += 1
+            if part == 0 { first.record(value) } else { second.record(value) }
+        }
+        first.merge(second)
+        #expect(parts[0]! > 0 && parts[1]! > 0)
+        #expect(first.count == whole.count)
+        #expect(first.minimum == whole.minimum)
+        #expect(first.maximum == whole.maximum)
+        for share in [0.1, 0.5, 0.9, 0.99] {
+            #expect(first.percentile(share) == whole.percentile(share))
+        }
+        #expect(first.occupied.map(\.count) == whole.occupied.map(\.count))
+    }
+
+    @Test func `every value lies in the bucket that is said to hold it`() {
+        for shift in 0..<42 {
+            let power = UInt64(1) << UInt64(shift)
+            for value in [power, power | 1, power - 1] {
+                let range = Histogram.values(ofBucket: Histogram.bucket(of: value))
+                #expect(range.contains(value), "\(value) in \(range)")
+            }
+        }
+    }
+
+    @Test func `a value beyond all buckets is counted, and the maximum is exact`() {
+        var histogram = Histogram()
+        histogram.record(UInt64.max)
+        histogram.record(1)
+        #expect(histogram.count == 2)
+        #expect(histogram.percentile(1) == UInt64.max)
+        let empty = Histogram()
+        #expect(empty.percentile(0.5) == 0 && empty.minimum == 0 && empty.mean == 0)
+    }
+}
+
+@Suite("Arrivals and keys") struct ScheduleTests {
+    @Test func `even arrivals of several threads are evenly spread together`() {
+        var times: [UInt64] = []
+        for thread in 0..<4 {
+            var arrivals = Arrivals(
+                .even, perSecond: 1000, thread: thread, threads: 4, startNs: 5_000_000_000,
+                random: Random(seed: 1))
+            for _ in 0..<250 {
+                times.append(arrivals.nextNs)
+                arrivals.advance()
+            }
+        }
+        times.sort()
+        #expect(times.first == 5_000_000_000)
+        for (place, time) in times.enumerated() {
+            let exact = 5_000_000_000 + UInt64(place) * 1_000_000
+            #expect(max(time, exact) - min(time, exact) <= 1)
+        }
+    }
+
+    @Test func `Poisson arrivals keep the rate, and vary as they should`() {
+        var arrivals = Arrivals(
+            .poisson, perSecond: 10_000, thread: 0, threads: 1, startNs: 0,
+            random: Random(seed: 9))
+        var last: UInt64 = 0
+        var sum = 0.0
+        var squares = 0.0
+        let count = 200_000
+        for _ in 0..<count {
+            let gap = Double(arrivals.nextNs - last)
+            sum += gap
+            squares += gap * gap
+            last = arrivals.nextNs
+            arrivals.advance()
+        }
+        let mean = sum / Double(count)
+        let deviation = (squares / Double(count) - mean * mean).squareRoot()
+        #expect(abs(mean - 100_000) < 1_000)
+        // An exponential distribution's deviation is its mean.
+        #expect(abs(deviation - 100_000) < 2_000)
+    }
+
+    @Test(arguments: [0.5, 0.99, 1, 1.5])
+    func `zipf asks for the k-th key as often as its rank says`(_ exponent: Double) {
+        var random = Random(seed: 3)
+        let keys = 100
+        let zipf = Zipf(count: keys, exponent: exponent)
+        var counts = [Int](repeating: 0, count: keys + 1)
+        let draws = 400_000
+        for _ in 0..<draws { counts[Int(zipf.next(&random))] += 1 }
+        #expect(counts[0] == 0)
+        var norm = 0.0
+        for rank in 1...keys { norm += pow(Double(rank), -exponent) }
+        for rank in [1, 2, 3, 10, 50] {
+            let expected = Double(draws) * pow(Double(rank), -exponent) / norm
+            #expect(abs(Double(counts[rank]) - expected) < 4 * expected.squareRoot() + 1, "\(rank)")
+        }
+    }
+
+    @Test func `uniform keys are all asked for, about as often`() {
+        var random = Random(seed: 8)
+        var choice = KeyChoice(.uniform, count: 10, exponent: 1, thread: 0, threads: 1)
+        var counts = [Int](repeating: 0, count: 10)
+        for _ in 0..<100_000 { counts[Int(choice.next(&random))] += 1 }
+        #expect(counts.allSatisfy { abs($0 - 10_000) < 500 })
+    }
+
+    @Test func `sequential keys of several threads are each key once`() {
+        var random = Random(seed: 8)
+        var seen = [Int](repeating: 0, count: 12)
+        for thread in 0..<3 {
+            var choice = KeyChoice(.sequential, count: 12, exponent: 1, thread: thread, threads: 3)
+            for _ in 0..<4 { seen[Int(choice.next(&random))] += 1 }
+        }
+        #expect(seen.allSatisfy { $0 == 1 })
+    }
+}
+
+@Suite("What a listener has heard") struct HeardTests {
+    @Test(
+        arguments: [
+            ([1, 2, 3], "nnn"), ([1, 1, 2, 1], "ndnd"), ([1, 3, 2, 2], "nnod"),
+            ([5, 4, 3, 5, 4], "noodd"), ([1, 100, 2], "nno"), ([1, 65, 2, 2], "nnod"),
+            ([64, 1, 1], "nod"),
+        ] as [([UInt32], String)])
+    func `each event is known for new, late or doubled`(_ numbers: [UInt32], _ verdicts: String) {
+        var heard = Heard()
+        let letters = numbers.map { number -> Character in
+            switch heard.hear(number) {
+            case .new: "n"
+            case .outOfOrder: "o"
+            case .duplicate: "d"
+            }
+        }
+        #expect(String(letters) == verdicts)
+    }
+}
