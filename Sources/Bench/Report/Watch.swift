@@ -1,3 +1,4 @@
+import CMachine
 import Glibc
 import Machine
 import Synchronization
