@@ -4,9 +4,10 @@
 # The server is pinned to one CPU and wrk to another, all servers send replies of the same total
 # size, the runs of all targets are interleaved, and every figure is the median over the rounds.
 # Ratios are taken within a round, so that a machine whose speed drifts does not decide them.
-# Server CPU stands beside throughput because wrk is often the one at its limit.
+# Server CPU stands beside throughput because wrk is often the one at its limit. needletail-bench
+# then runs the same beside wrk, where it is built; docs/bench.md says where the two differ.
 #
-#   bench-scripts/get.sh                       everything, about a minute and a half
+#   bench-scripts/get.sh                       everything, about three minutes
 #   TARGETS="ceiling uring" ROUNDS=5 bench-scripts/get.sh
 #
 #   TARGETS       of: ceiling uring epoll nginx                                  (all)
@@ -20,6 +21,7 @@
 #   SERVER_CPUS, CLIENT_CPUS   where both sides run                              (0, 1)
 #   REALTIME=1    runs both sides at real-time priority, for quieter figures     (0)
 #   NEEDLETAIL    the server's binary                        (.build/release/needletail)
+#   BENCH         the second load generator; empty for none  (.build/release/needletail-bench)
 #
 # Ends with PASS or FAIL for each bar whose targets took part; exits 1 when one failed.
 set -euo pipefail
@@ -38,6 +40,7 @@ SERVER_CPUS=${SERVER_CPUS:-0}
 CLIENT_CPUS=${CLIENT_CPUS:-1}
 REALTIME=${REALTIME:-0}
 NEEDLETAIL=${NEEDLETAIL:-.build/release/needletail}
+BENCH=${BENCH-.build/release/needletail-bench}
 ready_seconds_max=10
 
 refuse() {
@@ -67,6 +70,11 @@ if takes_part nginx; then need nginx nginx-light; fi
 if takes_part ceiling; then Benchmarks/Ceiling/build; fi
 if takes_part uring || takes_part epoll; then
     [[ -x $NEEDLETAIL ]] || refuse "$NEEDLETAIL is missing: ./dev build, or leave uring and epoll out of TARGETS"
+fi
+
+if [[ $BENCH && ! -x $BENCH ]]; then
+    echo "get.sh: $BENCH is missing (swift build -c release --product needletail-bench): wrk alone" >&2
+    BENCH=
 fi
 
 realtime=()
@@ -234,19 +242,25 @@ ticks_of_others() {
     echo $((all - ours))
 }
 
+# Ticks of the children that this script has waited for: what the generators used, and little else.
+ticks_of_children() { sed 's/.*) //' "/proc/$$/stat" | awk '{ print $14 + $15 }'; }
+
 # run TARGET DEPTH SECONDS: leaves wrk's words in $temp/wrk and the ticks it cost in $spent: the
-# server's before and after, and those of the whole machine that were not wrk's, likewise.
+# server's before and after, and those of the whole machine that were not wrk's, likewise; and
+# wrk's own in $client.
 run() {
-    local target=$1 depth=$2 seconds=$3 before after
+    local target=$1 depth=$2 seconds=$3 before after children
     local url="http://127.0.0.1:${port[$target]}$PATH_"
     local wrk=(taskset -c "$CLIENT_CPUS" "${realtime[@]}"
         wrk -t1 -c"$CONNECTIONS" -d"${seconds}s" --latency)
     before="$(ticks "${pid[$target]}") $(ticks_of_others)"
+    children=$(ticks_of_children)
     if ((depth == 1)); then
         "${wrk[@]}" "$url" >"$temp/wrk"
     else
         "${wrk[@]}" -s "$temp/pipeline.lua" "$url" -- "$depth" >"$temp/wrk"
     fi
+    client=$(($(ticks_of_children) - children))
     after="$(ticks "${pid[$target]}") $(ticks_of_others)"
     spent="$before $after"
     if grep -E 'Socket errors|Non-2xx' "$temp/wrk" >&2; then
@@ -255,12 +269,30 @@ run() {
     fi
 }
 
+# The same by needletail-bench, as a line of figures.
+run_bench() {
+    local target=$1 depth=$2 seconds=$3
+    taskset -c "$CLIENT_CPUS" "${realtime[@]}" "$BENCH" get "127.0.0.1:${port[$target]}$PATH_" \
+        --connections "$CONNECTIONS" --pipeline "$depth" --duration "$seconds" --warmup 0 --json \
+        --quiet >"$temp/bench"
+    python3 - "$temp/bench" "$target" <<'PYTHON'
+import json, sys
+result = json.load(open(sys.argv[1]))
+figures, latency = result["figures"], result["latencies_ns"]["latency"]
+if figures.get("replies_2xx", 0) < figures["requests"] * 0.999:
+    sys.exit(f"get.sh: {sys.argv[2]} gave needletail-bench errors; its figures mean nothing")
+cpu = figures["generator.cpu"] / 100 * figures["seconds"] * 1e6
+print(figures["rate"], latency["p50"] / 1e3, latency["p99"] / 1e3, figures["generator.cpu"],
+      cpu / figures["requests"])
+PYTHON
+}
+
 for depth in $DEPTHS; do
     for target in $TARGETS; do run "$target" "$depth" 1; done # to warm up
     for ((round = 1; round <= ROUNDS; round++)); do
         for target in $TARGETS; do
             run "$target" "$depth" "$SECONDS_EACH"
-            awk -v key="$depth $round $target" -v spent="$spent" '
+            awk -v key="$depth $round $target" -v spent="$spent" -v client="$client" '
                 function us(text) {
                     if (text ~ /us$/) return text + 0
                     if (text ~ /ms$/) return text * 1000
@@ -269,28 +301,38 @@ for depth in $DEPTHS; do
                 $1 == "50%" { p50 = us($2) }
                 $1 == "99%" { p99 = us($2) }
                 $2 == "requests" && $3 == "in" { requests = $1; sub(/,$/, "", $4); s = us($4) / 1e6 }
-                END { print key, requests, s, p50, p99, spent }' "$temp/wrk" >>"$temp/runs"
+                END { print key, requests, s, p50, p99, spent, client }' "$temp/wrk" >>"$temp/runs"
+            if [[ $BENCH ]]; then
+                figures=$(run_bench "$target" "$depth" "$SECONDS_EACH")
+                echo "$depth $target $figures" >>"$temp/bench_runs"
+            fi
         done
     done
 done
 
 # --- the table and the bars --------------------------------------------------------------------
 
-python3 - "$temp/runs" "$(getconf CLK_TCK)" "$TARGETS" <<'PYTHON'
+touch "$temp/bench_runs"
+python3 - "$temp/runs" "$(getconf CLK_TCK)" "$TARGETS" "$temp/bench_runs" <<'PYTHON'
 import sys
 from statistics import median
 
 path, ticks_per_second, targets = sys.argv[1], int(sys.argv[2]), sys.argv[3].split()
+bench_runs = {}
+for line in open(sys.argv[4]):
+    depth, target, *figures = line.split()
+    bench_runs.setdefault(int(depth), {}).setdefault(target, []).append([*map(float, figures)])
 runs, strangers = {}, []
 for line in open(path):
     depth, round_, target, *rest = line.split()
-    requests, seconds, p50, p99, u0, s0, all0, u1, s1, all1 = map(float, rest)
+    requests, seconds, p50, p99, u0, s0, all0, u1, s1, all1, client = map(float, rest)
     us = lambda ticks: ticks / ticks_per_second * 1e6 / requests
     user, system = us(u1 - u0), us(s1 - s0)
     strangers.append(100 * (all1 - all0 - (u1 - u0) - (s1 - s0)) / ticks_per_second / seconds)
     runs.setdefault(int(depth), {}).setdefault(target, []).append(dict(
         rate=requests / seconds, user=user, system=system, cpu=user + system,
-        busy=100 * (user + system) * requests / 1e6 / seconds, p50=p50, p99=p99))
+        busy=100 * (user + system) * requests / 1e6 / seconds, p50=p50, p99=p99,
+        client=us(client), client_busy=100 * client / ticks_per_second / seconds))
 
 def mid(depth, target, figure):
     return median(run[figure] for run in runs[depth][target])
@@ -314,6 +356,23 @@ for depth in runs:
               f" {m('busy'):4.0f}%  {latency}")
 print("\nbusy: the server's share of its CPU; below 100 % the generator or the machine was the limit."
       "\nNo latency with pipelining: wrk's percentiles are wrong there.\n")
+
+# The two generators side by side. Where the server is the limit they agree; where wrk's CPU is, they
+# cannot, and the cost of a request says which of them could have sent more.
+for depth in bench_runs:
+    print(f"\nP{depth} by    wrk:  req/s  p50 us  p99 us  busy  us/req"
+          f"   needletail-bench:  req/s  p50 us  p99 us  busy  us/req   rate x wrk")
+    for target in targets:
+        m = lambda figure: mid(depth, target, figure)
+        rows = bench_runs[depth][target]
+        rate, p50, p99, busy, each = (median(row[i] for row in rows) for i in range(5))
+        pairs = zip(rows, runs[depth][target])
+        times = median(row[0] / run["rate"] for row, run in pairs)
+        latency = f"{m('p50'):6.0f}  {m('p99'):6.0f}" if depth == 1 else "     -       -"
+        print(f"{names.get(target, target):17} {m('rate'):8.0f}  {latency}  {m('client_busy'):3.0f}%"
+              f"  {m('client'):6.2f}  {rate:24.0f}  {p50:6.0f}  {p99:6.0f}  {busy:3.0f}%"
+              f"  {each:6.2f}  {times:11.2f}")
+if bench_runs: print()
 
 # Half a run of one target against a neighbour's compiler decides more than any server does.
 if max(strangers) > 10:
