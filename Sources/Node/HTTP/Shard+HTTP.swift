@@ -53,6 +53,7 @@ extension Shard {
             refuse(index, violation.status, violation.sentence)
             return count
         case .head:
+            if unsafe mustWait(index, raw) { return 0 }
             let connection = unsafe connections + Int(index)
             unsafe connection.pointee.turnRequests &-= 1
             // The time of a head that is still coming is over; the next one has its own.

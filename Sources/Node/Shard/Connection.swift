@@ -46,6 +46,8 @@ internal import Wire
         static let unframed = Flags(rawValue: 1 << 8)
         /// Earlier requests wait for answers from other threads, so replies are laid aside.
         static let diverted = Flags(rawValue: 1 << 9)
+        /// A request about many keys is under way: what follows it may concern the same keys.
+        static let gathering = Flags(rawValue: 1 << 15)
     }
 
     static let noBlock = UInt32.max

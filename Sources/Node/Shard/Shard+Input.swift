@@ -46,7 +46,9 @@ extension Shard {
     /// Whether the connection's next request may be looked at now.
     func mayServe(_ index: UInt32) -> Bool {
         let connection = unsafe connections + Int(index)
-        return unsafe connection.pointee.flags.isDisjoint(with: [.closeAfterReply, .runnable])
+        return unsafe connection.pointee.flags.isDisjoint(with: [
+            .closeAfterReply, .runnable, .gathering,
+        ])
             && connection.pointee.phase != .streaming
             && connection.pointee.blockCount < ShardSettings.outputBlocksMax
             && connection.pointee.awaitedCount < settings.pipelineDepthMax

@@ -73,6 +73,7 @@ extension Shard {
                 kind: kind, ticket: awaitAnswer(index, shape), work: work, body: body,
                 scratch: room, walk: walk, isChecking: kind == .store,
                 answer: kind == .read ? [UInt8(ascii: "{")] : []))
+        unsafe connections[Int(index)].flags.insert(.gathering)
         unsafe goOn(gather)
     }
 
@@ -242,6 +243,13 @@ extension Shard {
     }
 
     private mutating func finish(_ gather: UnsafeMutablePointer<Gather>) {
+        if let place = unsafe awaited.place(of: gather.pointee.ticket),
+            case let index = unsafe awaited.places[Int(place)].connection,
+            index != Connection.noBlock
+        {
+            let connection = unsafe connections + Int(index)
+            unsafe connection.pointee.flags.remove(.gathering)
+        }
         var status = HTTPStatus.ok
         if let refusal = unsafe gather.pointee.refusal {
             status = refusal.status
