@@ -29,6 +29,13 @@ struct PushRun {
             listeners.join()
             throw RunError(failure)
         }
+        guard listeners.connectedSoFar > 0 else {
+            unsafe control.pointee.startNs.store(.max, ordering: .releasing)
+            listeners.join()
+            throw RunError(
+                "no stream was answered with 200: is \(subscription.path) the path, and is a "
+                    + "--user or a --header needed?")
+        }
         let held = ServerFigures.read(pid: settings.pid, cgroup: settings.cgroup)
         var report = Report(
             command: settings.command.rawValue, target: settings.target + (settings.path ?? ""),

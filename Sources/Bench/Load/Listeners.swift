@@ -54,6 +54,13 @@ import Synchronization
         return nil
     }
 
+    /// Streams answered with 200, once all threads are ready.
+    var connectedSoFar: UInt64 {
+        var sum: UInt64 = 0
+        for place in 0..<count { sum += unsafe figures[place].connected }
+        return sum
+    }
+
     func merged() -> ListenerFigures {
         var all = ListenerFigures()
         for place in 0..<count { unsafe all.merge(figures[place]) }

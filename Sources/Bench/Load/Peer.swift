@@ -83,8 +83,21 @@ struct Peer: Sendable {
             var address = storage
             code = unsafe Self.withAddress(&address) { unsafe Glibc.connect(fd, $0, $1) }
         }
-        guard code == 0 else { throw Self.failed(fd, "connect") }
+        guard code == 0 || (errno == EINTR && Self.isConnected(fd)) else {
+            throw Self.failed(fd, "connect")
+        }
         return fd
+    }
+
+    /// An interrupted connect goes on by itself: waits for its end.
+    private static func isConnected(_ fd: Int32) -> Bool {
+        var wanted = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
+        while unsafe poll(&wanted, 1, Int32(connectTimeoutSeconds * 1000)) < 0, errno == EINTR {}
+        var code: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        unsafe getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size)
+        errno = wanted.revents == 0 ? ETIMEDOUT : code
+        return errno == 0
     }
 
     private static func failed(_ fd: Int32, _ call: String) -> SystemError {

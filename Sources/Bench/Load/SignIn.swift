@@ -44,6 +44,8 @@ enum SignIn {
         var block = [UInt8](repeating: 0, count: 4096)
         while reply.count < replyBytesMax {
             let count = unsafe recv(fd, &block, block.count, 0)
+            // A ring that has just been closed still interrupts its process once.
+            if count < 0, errno == EINTR { continue }
             if count <= 0 { break }
             reply += block[..<count]
         }
