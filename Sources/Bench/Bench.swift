@@ -21,6 +21,7 @@ public enum Bench {
     }
 
     private static func run(_ settings: Settings) -> Int32 {
+        Interrupt.listen()
         do throws(RunError) {
             let report = try Bench.report(settings)
             Output.print(settings.isJSON ? report.json.text + "\n" : report.table)

@@ -40,6 +40,14 @@ import Testing
         }
     }
 
+    @Test func `by the end of a timed run every request is answered or accounted for`() throws {
+        let (report, _) = try run("get --duration 300ms --warmup 100ms --connections 30", Faults())
+        let requests = try #require(report.figure("requests"))
+        #expect(requests > 0)
+        #expect(report.figure("replies_2xx") == requests)
+        #expect(report.latency("latency")?.count == UInt64(requests))
+    }
+
     @Test func `replies that never come are reported as timed out, each of them`() throws {
         var faults = Faults()
         faults.unansweredEvery = 100

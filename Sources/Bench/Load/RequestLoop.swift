@@ -362,7 +362,7 @@ import Synchronization
             idleCount += 1
             return
         }
-        guard isSending else { return }
+        guard isSending, nowNs < untilNs else { return }
         var count = plan.pipeline
         if let limit = plan.requestsMax {
             guard begun < limit else { return }

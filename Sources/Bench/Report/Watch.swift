@@ -51,6 +51,9 @@ struct Watch {
                 hasLast = true
             }
             if isDone { break }
+            if Interrupt.hasCome {
+                unsafe control.pointee.interrupted.store(true, ordering: .relaxed)
+            }
             if isShown, nowNs > shownNs + Self.showEveryNs {
                 let count = progress()
                 let rate = Double(count - shownCount) * 1e9 / Double(nowNs - shownNs)
@@ -89,6 +92,20 @@ struct Watch {
         let servers = Double((server.userNs ?? 0) + (server.systemNs ?? 0)) / 1e9
         return busy / Double(max(sysconf(Int32(_SC_CLK_TCK)), 1)) - servers
             - Double(own.tv_sec) - Double(own.tv_nsec) / 1e9
+    }
+}
+
+/// Control-C ends the measuring, and what there is is reported. The second one ends the process.
+enum Interrupt {
+    private static let flag = Atomic<Bool>(false)
+
+    static var hasCome: Bool { flag.load(ordering: .relaxed) }
+
+    static func listen() {
+        signal(SIGINT) { _ in
+            Interrupt.flag.store(true, ordering: .relaxed)
+            signal(SIGINT, SIG_DFL)
+        }
     }
 }
 
