@@ -35,7 +35,8 @@ let package = Package(
             name: "Machine", dependencies: ["CLiburing", "CMachine"], exclude: ["README.md"],
             swiftSettings: strict,
             linkerSettings: [.linkedLibrary(":liburing.a")]),
-        .target(name: "Wire", exclude: ["HTTP/README.md", "JSON/README.md"], swiftSettings: strict),
+        .target(
+            name: "Wire", exclude: ["HTTP/README.md", "JSON/README.md"], swiftSettings: strict),
         .target(name: "Keyspace", exclude: ["README.md"], swiftSettings: strict),
         .target(
             name: "Identity", dependencies: ["COpenSSL"], exclude: ["README.md"],
