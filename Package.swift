@@ -44,7 +44,10 @@ let package = Package(
         .target(name: "Options", swiftSettings: strict),
         .target(
             name: "Node", dependencies: ["Machine", "Wire", "Keyspace", "Identity", "Options"],
-            exclude: ["README.md", "Accounts/README.md", "Tables/README.md"], swiftSettings: strict),
+            exclude: [
+                "README.md", "Accounts/README.md", "Operations/README.md", "Tables/README.md",
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "needletail", dependencies: ["Node", "Options"], swiftSettings: strict),
         .target(

@@ -138,6 +138,7 @@ extension Shard {
     }
 
     private mutating func deliver(_ answer: LoginAnswer, to asker: Asker) {
+        tally.count(answer)
         let reply = LoginReply(answer)
         if asker.shard == number {
             deliver(asker.ticket) { shard, index, shape in

@@ -127,6 +127,7 @@ extension Shard {
             guard writer.hasUnpublished else { continue }
             writer.publish()
             if unsafe state.pointee.wakeFlags[target].claimWake() {
+                tally.wakeUps &+= 1
                 unsafe state.pointee.wakers[target].wake()
             }
         }
@@ -161,7 +162,10 @@ extension Shard {
         guard shards > 1 else { return }
         for from in 0..<shards where from != number {
             let reader = unsafe state.pointee.mailboxes[from * shards + number].reader
-            while let message = unsafe reader.next() { unsafe receive(message, from: from) }
+            while let message = unsafe reader.next() {
+                tally.messages &+= 1
+                unsafe receive(message, from: from)
+            }
             reader.consume()
         }
     }

@@ -69,9 +69,7 @@ extension Shard {
     private mutating func routeNowhere(
         _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape, _ path: TablePath
     ) {
-        if path.isReserved, request.method == .put {
-            return replyError(index, shape, .badRequest, "The name is reserved")
-        }
+        if routeOperations(index, request.path, request, shape) { return }
         if !Percent.isPlain(request.path, as: .path) {
             var writer = unsafe ByteWriter(scratch, capacity: Self.scratchBytes)
             guard Percent.decode(request.path, as: .path, into: &writer) != nil else {
@@ -81,6 +79,10 @@ extension Shard {
             }
             let decoded = unsafe UnsafeRawBufferPointer(writer.written)
             if unsafe routeFixed(index, decoded.bytes, request, shape) { return }
+            if unsafe routeOperations(index, decoded.bytes, request, shape) { return }
+        }
+        if path.isReserved, request.method == .put {
+            return replyError(index, shape, .badRequest, "The name is reserved")
         }
         if request.method == .options {
             return replyOptions(index, request, shape, allow: Self.anyMethod)

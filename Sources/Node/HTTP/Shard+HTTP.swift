@@ -124,6 +124,7 @@ extension Shard {
             return unsafe reply(index, shape, .ok, contentType: "application/json", body)
         }
         var writer = writer(index)
+        tally.answers2xx &+= 1
         okHead.write(contentLength: body.count, into: &writer)
         HTTPReplyHead.finish(into: &writer)
         if !shape.contains(.headOnly) { unsafe writer.write(body) }
@@ -154,6 +155,7 @@ extension Shard {
     mutating func beginReply(
         _ index: UInt32, _ shape: ReplyShape, _ status: HTTPStatus
     ) -> ByteWriter {
+        tally.countAnswer(status)
         var writer = writer(index)
         HTTPReplyHead.start(
             status, keepAlive: !shape.contains(.closes),

@@ -2,7 +2,8 @@ import Machine
 import Synchronization
 
 /// What all shards of a node share: a handful of counters, touched when a connection comes or
-/// goes and when a body does not fit one buffer, never for an ordinary request.
+/// goes and when a body does not fit one buffer, never for an ordinary request; and the figures
+/// that each shard shows the others at the end of a turn.
 @safe struct NodeState: ~Copyable {
     enum Stage: UInt8, AtomicRepresentable {
         case serving
@@ -23,13 +24,20 @@ import Synchronization
     let mailboxes: UnsafeMutablePointer<Mailbox>
     let wakeFlags: UnsafeMutablePointer<WakeFlag>
     let wakers: UnsafeMutablePointer<Waker>
+    /// Each shard's, for whichever is asked.
+    let figures: UnsafeMutablePointer<ShardFigures>
+    let facts: NodeFacts
 
-    static func make(shardCount: Int) throws(SystemError) -> UnsafeMutablePointer<NodeState> {
+    static func make(
+        shardCount: Int, facts: NodeFacts
+    ) throws(SystemError) -> UnsafeMutablePointer<NodeState> {
         let counts = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: shardCount)
         let flags = UnsafeMutablePointer<WakeFlag>.allocate(capacity: shardCount)
         let wakers = UnsafeMutablePointer<Waker>.allocate(capacity: shardCount)
         let boxes = UnsafeMutablePointer<Mailbox>.allocate(capacity: shardCount * shardCount)
+        let figures = UnsafeMutablePointer<ShardFigures>.allocate(capacity: shardCount)
         for shard in 0..<shardCount {
+            unsafe (figures + shard).initialize(to: .make())
             unsafe (counts + shard).initialize(to: Atomic(0))
             unsafe (flags + shard).initialize(to: WakeFlag())
             unsafe (wakers + shard).initialize(to: try Waker.make())
@@ -41,20 +49,23 @@ import Synchronization
         unsafe place.initialize(
             to: NodeState(
                 shardConnections: counts, shardCount: shardCount, mailboxes: boxes,
-                wakeFlags: flags, wakers: wakers))
+                wakeFlags: flags, wakers: wakers, figures: figures, facts: facts))
         return unsafe place
     }
 
     private init(
         shardConnections: UnsafeMutablePointer<Atomic<Int>>, shardCount: Int,
         mailboxes: UnsafeMutablePointer<Mailbox>, wakeFlags: UnsafeMutablePointer<WakeFlag>,
-        wakers: UnsafeMutablePointer<Waker>
+        wakers: UnsafeMutablePointer<Waker>, figures: UnsafeMutablePointer<ShardFigures>,
+        facts: NodeFacts
     ) {
         unsafe self.shardConnections = unsafe shardConnections
         self.shardCount = shardCount
         unsafe self.mailboxes = unsafe mailboxes
         unsafe self.wakeFlags = unsafe wakeFlags
         unsafe self.wakers = unsafe wakers
+        unsafe self.figures = unsafe figures
+        self.facts = facts
     }
 
     /// Moves every shard to the next stage of ending.

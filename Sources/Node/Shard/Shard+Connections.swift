@@ -42,6 +42,7 @@ extension Shard {
         let mayRefuse = refusedCount < settings.refusalsMax
         guard !acceptsNoMoreRequests, !isOver || mayRefuse, let index = takeSlot() else {
             if !isOver { unsafe state.pointee.connections.subtract(1, ordering: .relaxed) }
+            tally.connectionsRefused &+= 1
             Glibc.close(fd)
             hasGone()
             return
@@ -56,8 +57,11 @@ extension Shard {
         unsafe connection.pointee.deadlineMs = nowMs + settings.idleTimeoutMs
         if isOver {
             refusedCount += 1
+            tally.connectionsRefused &+= 1
             unsafe connection.pointee.flags.insert(.refused)
             unsafe connection.pointee.deadlineMs = nowMs + ShardSettings.refusedMs
+        } else {
+            tally.connectionsAccepted &+= 1
         }
         unsafe connection.pointee.timerMs = unsafe connection.pointee.deadlineMs
         unsafe timers.schedule(index, at: connection.pointee.deadlineMs)

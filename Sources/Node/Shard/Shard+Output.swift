@@ -173,6 +173,7 @@ extension Shard {
         let block = unsafe connection.pointee.firstBlock
         let link = unsafe pool.links + Int(block)
         unsafe link.pointee.start &+= connection.pointee.sendCount
+        unsafe tally.sentBytes &+= UInt64(connection.pointee.sendCount)
         if unsafe link.pointee.start < link.pointee.end { return }
         unsafe connection.pointee.firstBlock = unsafe link.pointee.next
         if unsafe link.pointee.next == Connection.noBlock {

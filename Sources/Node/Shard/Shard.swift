@@ -59,6 +59,16 @@ import Wire
     private var freeCount = 0
     private var untouchedSlots = 0
 
+    /// What is counted here, and where others see it.
+    var tally = ShardTally()
+    let figures: ShardFigures
+    /// Requests whose duration is counted.
+    var timedRequests: UInt64 = 0
+    /// The keyspace is as it was when it was measured, as far as anybody looks.
+    private var isMeasured = false
+    private var measuredPosition: CommitPosition = 0
+    var turnStartNs: UInt64 = 0
+
     var openCount = 0
     var refusedCount = 0
     /// Blocks of the pool that hold unread input.
@@ -153,6 +163,7 @@ import Wire
         self.freePages = freePages
         self.runnable = runnable
         self.dirty = dirty
+        figures = unsafe start.state.pointee.figures[start.number]
         self.nowMs = nowMs
         wallMs = Int64(Clock.wallMs())
         dateSecond = wallMs / 1000
@@ -169,6 +180,7 @@ import Wire
 
     /// Serves until the node has drained.
     mutating func run() {
+        measureKeyspace()
         while !hasEnded() {
             let batch = unsafe driver.wait(timeoutMs: sleep())
             unsafe state.pointee.wakeFlags[number].wakeUp()
@@ -183,6 +195,7 @@ import Wire
             commit()
             publishMailboxes()
             flushDirty()
+            publishFigures()
         }
     }
 
@@ -212,7 +225,8 @@ import Wire
     }
 
     private mutating func beginTurn() {
-        nowMs = Clock.monotonicMs()
+        turnStartNs = Clock.monotonicNs()
+        nowMs = turnStartNs / 1_000_000
         turn &+= 1
         wallMs = Int64(Clock.wallMs())
         if registry.generation != registryGeneration {
@@ -222,6 +236,7 @@ import Wire
         let second = wallMs / 1000
         if second != dateSecond {
             dateSecond = second
+            isMeasured = false
             date = HTTPDate(epochSeconds: second)
             okHead = ReplyTemplate(date: date)
         }
@@ -235,6 +250,7 @@ import Wire
     private mutating func act(on completion: Completion) {
         switch completion.kind {
         case .received:
+            tally.receivedBytes &+= UInt64(truncatingIfNeeded: completion.result)
             received(
                 completion.index, buffer: completion.buffer, count: Int(completion.result))
         case .sent: sent(completion.index, result: completion.result)
@@ -273,7 +289,17 @@ import Wire
 
     /// Expiry, eviction and cleaning, a bounded share of each turn.
     private mutating func tendKeyspace() {
+        let tendedOn = tendsOn
         tendsOn = keyspace.tend(at: wallMs, budget: Self.tendBudget)
+        // Only writing and tending change the figures. Tombstones that end are seen each second.
+        if isMeasured, keyspace.position == measuredPosition, keyspace.changeCount == 0, !tendedOn,
+            !tendsOn
+        {
+            return
+        }
+        measuredPosition = keyspace.position
+        isMeasured = true
+        measureKeyspace()
     }
 
     /// Makes the turn's writes safe. There is no journal yet, so they are as safe as they get.

@@ -41,7 +41,12 @@ public enum Node {
             descriptors.connectionsMax)
         var settings = shardSettings(configuration, connectionsMax: connectionsMax)
         settings.refusalsMax = max(1, ShardSettings.refusalsOfNodeMax / shardCount)
-        let state = unsafe try NodeState.make(shardCount: shardCount)
+        let bound = listener.address.text
+        let facts = NodeFacts(
+            version: OptionsText.number, nodeID: directory.nodeID, driver: choice.name,
+            address: configuration.advertise.map { "\($0)" } ?? bound,
+            startedMs: Int64(Clock.wallMs()))
+        let state = unsafe try NodeState.make(shardCount: shardCount, facts: facts)
         let health = unsafe healthBody(nodeID: directory.nodeID)
 
         log.info(
@@ -59,7 +64,6 @@ public enum Node {
             jwtKey: try SigningKey.open(
                 configured: configuration.jwtSecret, directory: directory.path))
         let report = ShardReport(expecting: shardCount)
-        let bound = listener.address.text
         let listenerFD = listener.release()
         for number in 0..<shardCount {
             let start = unsafe ShardStart(

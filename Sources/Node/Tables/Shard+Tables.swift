@@ -294,6 +294,7 @@ extension Shard {
         var writer: ByteWriter
         if status == .ok, shape.isDisjoint(with: [.closes, .version10, .crossOrigin]) {
             writer = self.writer(index)
+            tally.answers2xx &+= 1
             okHead.write(contentLength: count, into: &writer)
         } else {
             writer = beginReply(index, shape, status)

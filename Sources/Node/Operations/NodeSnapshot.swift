@@ -1,0 +1,28 @@
+/// The node's figures at one moment, as far as one moment can be had without stopping anybody.
+struct NodeSnapshot {
+    var facts: NodeFacts
+    var nowMs: Int64
+    var isDraining: Bool
+    var shards: [ShardTally]
+    var tables: Int
+    var bodyBytes: Int
+    var bodyBytesMax: Int
+    var blockBytes: Int
+    var blockPoolBytes: Int
+    var connectionsMax: Int
+    /// By `DurationBuckets`, of all shards together.
+    var turns: [UInt64]
+    var requests: [UInt64]
+
+    func sum(_ value: (ShardTally) -> UInt64) -> UInt64 {
+        shards.reduce(0) { $0 &+ value($1) }
+    }
+
+    /// Requests whose turn is over: their durations are known.
+    var timedRequests: UInt64 { requests.reduce(0, &+) }
+
+    var averageServiceNs: UInt64 {
+        let count = timedRequests
+        return count == 0 ? 0 : sum(\.serviceNs) / count
+    }
+}
