@@ -179,13 +179,30 @@ struct Peer {
     }
 }
 
-/// How many descriptors lead to sockets, rings and the like of this process.
-func openDescriptors() -> Int {
-    guard let folder = opendir("/proc/self/fd") else { return -1 }
+/// How many descriptors this process has.
+func openDescriptors() -> Int { descriptorTargets().count }
+
+/// What the descriptors of this process lead to. A socket has a name of its own there, so that
+/// tests which run at the same time do not disturb each other.
+func descriptorTargets() -> [String] {
+    guard let folder = opendir("/proc/self/fd") else { return [] }
     defer { closedir(folder) }
-    var count = 0
-    while readdir(folder) != nil { count += 1 }
-    return count
+    var targets: [String] = []
+    while let entry = readdir(folder) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if let target = descriptorTarget(name) { targets.append(target) }
+    }
+    return targets
+}
+
+func descriptorTarget(_ name: String) -> String? {
+    var bytes = [UInt8](repeating: 0, count: 256)
+    let count = bytes.withUnsafeMutableBytes {
+        readlink("/proc/self/fd/\(name)", $0.baseAddress!, $0.count)
+    }
+    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
 }
 
 /// How many threads are called so; kernel threads that work for this process count.

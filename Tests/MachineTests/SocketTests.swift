@@ -57,16 +57,18 @@ import Testing
     }
 
     @Test func `a listener closes with its owner, unless it was given away`() throws {
-        let before = openDescriptors()
-        var fd: Int32 = -1
-        do {
-            let listener = try Listener.listen(on: .resolve(host: "127.0.0.1", port: 0))
-            fd = listener.release()
-            _ = try Listener.listen(on: .resolve(host: "127.0.0.1", port: 0))
-        }
-        #expect(openDescriptors() == before + 1)
-        Glibc.close(fd)
-        #expect(openDescriptors() == before)
+        let (kept, given) = try ends()
+        #expect(!descriptorTargets().contains(kept))
+        #expect(descriptorTarget("\(given)") != nil)
+        Glibc.close(given)
+    }
+
+    /// Two listeners whose owner ends here: the name of one, and the other, given away.
+    private func ends() throws -> (String, Int32) {
+        let given = try Listener.listen(on: .resolve(host: "127.0.0.1", port: 0))
+        let kept = try Listener.listen(on: .resolve(host: "127.0.0.1", port: 0))
+        let name = try #require(descriptorTarget("\(kept.fd)"))
+        return (name, given.release())
     }
 }
 
@@ -78,8 +80,9 @@ import Testing
     ])
     func `each set of features carries a byte there and back`(_ features: IOFeatures) throws {
         let before = openDescriptors()
-        try IOProbe.attempt(features)
-        #expect(openDescriptors() == before)
+        // Other tests open some at the same time, but not one for each of these.
+        for _ in 0..<100 { try IOProbe.attempt(features) }
+        #expect(openDescriptors() < before + 100)
     }
 
     @Test func `what is masked is not chosen`() {
