@@ -52,7 +52,9 @@ extension Keyspace {
     }
 
     /// When `tend` should be called next if nothing else happens; nil for never.
-    public var nextTendMs: Int64? { wheel.nextDueMs }
+    ///
+    /// A mutating getter, so that the keyspace is handed over by its address and not copied for it.
+    public var nextTendMs: Int64? { mutating get { wheel.nextDueMs } }
 
     // MARK: Memory
 

@@ -133,7 +133,7 @@ extension Shard {
         }
     }
 
-    var hasBacklog: Bool {
+    mutating func hasBacklog() -> Bool {
         if unsafe !stalledGathers.isEmpty { return true }
         for target in unsafe 0..<state.pointee.shardCount where unsafe !backlogs[target].isEmpty {
             return true

@@ -79,7 +79,9 @@ extension Shard {
 
     /// A list is produced as its reader takes it, so it can't be laid aside: it begins when the
     /// answers to all earlier requests of the connection have come.
-    private func mustWait(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) -> Bool {
+    ///
+    /// Mutating so that the shard is handed over by its address: see docs/compiler-workarounds.md.
+    private mutating func mustWait(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) -> Bool {
         guard unsafe connections[Int(index)].flags.contains(.diverted) else { return false }
         guard unsafe head.pointee.method == .get || head.pointee.method == .head else {
             return false

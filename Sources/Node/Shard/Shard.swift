@@ -205,7 +205,7 @@ import Wire
         if runnable.count > 0 { return pool.isExhausted ? Self.exhaustedRetryMs : 0 }
         if tendsOn { return 0 }
         var wakeMs = timers.nextDeadlineMs
-        if hasBacklog { wakeMs = nowMs + Self.backlogRetryMs }
+        if hasBacklog() { wakeMs = nowMs + Self.backlogRetryMs }
         if let due = keyspace.nextTendMs {
             let inMs = UInt64(max(0, due - wallMs))
             wakeMs = min(wakeMs ?? UInt64.max, nowMs + inMs)
