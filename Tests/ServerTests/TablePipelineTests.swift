@@ -127,7 +127,7 @@ import Testing
         let text = "\"\(String(repeating: "g", count: 500_000))\""
         for key in 0..<4 { expect(201, try alice.put("/t/key/\(key)", text)) }
         let before = server.figures.residentKiB
-        let greedy = try (0..<4).map { _ in try server.connect(receiveBuffer: 8192) }
+        let greedy = try (0..<4).map { _ in try server.connect(receiveBuffer: 65536) }
         for client in greedy {
             _ = try client.sendWhatFits(
                 (0..<100).flatMap { Client.request("GET", "/t/key/\($0 % 4)") })
@@ -137,14 +137,14 @@ import Testing
         let taken = server.figures.residentKiB - before
         // 400 answers are 200 MB.
         #expect(taken < 32_000, "\(taken) KiB")
-        for number in 0..<100 {
+        for number in 0..<10 {
             let reply = try greedy[0].reply(withinMs: 30_000)
             guard reply.status == 200, reply.body.count > 500_000 else {
                 Issue.record("answer \(number): \(reply.status), \(reply.body.count) bytes")
                 return
             }
         }
-        for client in greedy.dropFirst() { client.reset() }
+        for client in greedy { client.reset() }
         #expect(server.answers)
     }
 
