@@ -15,6 +15,7 @@ import Testing
             #expect(!wrong.text.contains("secret\""))
             for reply in [first, again] {
                 let token = try #require(reply.json?["token"]?.string)
+                #expect(reply.header("cache-control")?.contains("no-store") == true)
                 let caller = Caller(try server.connect(), token)
                 for key in 0..<4 {
                     expectRecord(
@@ -68,6 +69,9 @@ import Testing
             let reply = try client.ask("POST", path, body: "{\"secret\":\"abc\"}")
             expect([400, 404, 405], reply, path)
         }
+        let plain = try client.ask(
+            "POST", "/auth/\(user)", "Content-Type: text/plain\r\n", body: "{\"secret\":\"abc\"}")
+        expect(415, plain)
         let created = try client.ask(
             "POST", "/auth/\(user)", "Content-Type: application/json; charset=utf-8\r\n",
             body: "{\"secret\":\"abc\"}")

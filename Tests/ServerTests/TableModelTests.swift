@@ -27,6 +27,29 @@ import Testing
         try play(shape, seed: 11, commands: commands, pipeline: 1, keys: 40) { $0.command(&$1) }
     }
 
+    @Test(arguments: NodeShape.allCases)
+    func `what follows a write of many keys sees all of it`(_ shape: NodeShape) throws {
+        let node = try TableNode.shared(shape)
+        let (table, alice) = (node.table(), try node.asAlice())
+        let keys = (0..<20).map { "k\($0)" }
+        for round in 0..<20 {
+            let members = keys.map { "\"\($0)\":\(round)" }.joined(separator: ",")
+            let list = "[\(keys.map(JSON.quoted).joined(separator: ","))]"
+            try alice.client.sendWhileHearing(
+                Client.request(
+                    "POST", "/\(table)/store", alice.credentials, body: Array("{\(members)}".utf8))
+                    + keys.flatMap { Client.request("GET", "/\(table)/key/\($0)") }
+                    + Client.request("POST", "/\(table)/keys", body: Array(list.utf8))
+                    + Client.request("GET", "/\(table)/store"))
+            expect(200, try alice.client.reply())
+            for _ in keys { expectRecord(try alice.client.reply(), "\(round)") }
+            for _ in 0..<2 {
+                let records = try alice.client.reply().json
+                for key in keys { #expect(records?[key]?["value"]?.int == round) }
+            }
+        }
+    }
+
     private func play(
         _ shape: NodeShape, seed: UInt64, commands: Int, pipeline: Int, keys: Int,
         _ command: (inout TableModel, inout Dice) -> TableModel.Exchange
