@@ -17,7 +17,7 @@ import Testing
     func `random commands have the answers a dictionary would give`(
         _ shape: NodeShape
     ) throws {
-        let commands = isSoak ? 500_000 : 5000
+        let commands = isSoak ? 250_000 : 5000
         try play(shape, seed: 7, commands: commands, pipeline: 60, keys: 150) { $0.command(&$1) }
     }
 

@@ -209,6 +209,21 @@ import Testing
     }
 
     @Test(arguments: NodeShape.allCases)
+    func `the admin may set a record right, and it stays its owner's`(_ shape: NodeShape) throws {
+        let node = try TableNode.shared(shape)
+        let table = node.table()
+        let (alice, bob, admin) = (try node.asAlice(), try node.asBob(), try node.asAdmin())
+        for key in keys {
+            let path = "/\(table)/key/\(key)"
+            expect(201, try alice.put(path, "1"))
+            expectRecord(try admin.put(path, "2"), "2", version: 2, owner: "alice")
+            expect(401, try bob.put(path, "3"))
+            expectRecord(try alice.put(path, "4"), "4", version: 3, owner: "alice")
+            expect(200, try admin.delete(path))
+        }
+    }
+
+    @Test(arguments: NodeShape.allCases)
     func `an hour of life, and what isn't one`(_ shape: NodeShape) throws {
         let node = try TableNode.shared(shape)
         let (path, alice) = ("/\(node.table())/key/k", try node.asAlice())
