@@ -276,6 +276,7 @@ struct TableModel {
 
     /// POST of a list of keys.
     private func fetch(_ dice: inout Dice) -> Exchange {
+        guard !entries.isEmpty else { return get(names[0], head: false) }
         let keys = Set((0...dice.roll(8)).map { _ in names[dice.roll(names.count)] })
         let list = keys.map(JSON.quoted).joined(separator: ",")
         return Exchange(
