@@ -1,7 +1,6 @@
 import CMachine
 import Glibc
 import Machine
-import Synchronization
 
 /// What is to go wrong. Requests and events are counted from 1; 0 is never.
 public struct Faults: Sendable {
@@ -51,9 +50,9 @@ public final class FaultyServer: Sendable {
     public let port: UInt16
     private let listenerFD: Int32
     private let faults: Faults
-    private let state = Mutex(State())
-    /// One event after another, in the order in which they were taken.
-    private let fanOut = Mutex(())
+    private let state = Guarded(State())
+    /// How many events have been taken; they go out one after another, in that order.
+    private let fanOut = Guarded(0)
 
     private struct State {
         var injected = Injected()
@@ -208,15 +207,11 @@ public final class FaultyServer: Sendable {
     // MARK: Events
 
     private func publish(_ key: Substring, _ body: [UInt8]) {
-        fanOut.withLock { _ in
-            let (event, streams) = state.withLock { state in
+        fanOut.withLock { event in
+            event += 1
+            let streams = state.withLock { state in
                 state.injected.events += 1
-                return (
-                    state.injected.events,
-                    state.streams.indices.filter {
-                        state.streams[$0].key == key
-                    }
-                )
+                return state.streams.indices.filter { state.streams[$0].key == key }
             }
             if Self.isDue(event, faults.heldEvery) {
                 state.withLock { $0.injected.held += 1 }

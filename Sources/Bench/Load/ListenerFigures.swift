@@ -85,10 +85,9 @@ import Synchronization
     /// The same of several threads, event by event; only the first `count` have happened.
     mutating func mergeEvents(_ other: borrowing ListenerFigures, count: Int) {
         for event in 0..<count {
-            unsafe (heardBy + event).pointee += unsafe other.heardBy[event]
-            unsafe (lastNs + event).pointee = unsafe max(lastNs[event], other.lastNs[event])
-            unsafe (lastKernelNs + event).pointee =
-                unsafe max(lastKernelNs[event], other.lastKernelNs[event])
+            unsafe heardBy[event] = unsafe heardBy[event] + other.heardBy[event]
+            unsafe lastNs[event] = unsafe max(lastNs[event], other.lastNs[event])
+            unsafe lastKernelNs[event] = unsafe max(lastKernelNs[event], other.lastKernelNs[event])
         }
     }
 }

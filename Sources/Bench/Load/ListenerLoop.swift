@@ -49,6 +49,7 @@ import Synchronization
     private let plan: Plan
     private let peer: Peer
     private let log: EventLog?
+    /// Copied to a local before anything is added to it: ThreadSanitizer's build breaks otherwise.
     private let figures: UnsafeMutablePointer<ListenerFigures>
     private let control: UnsafeMutablePointer<RunControl>
     private let request: RequestTemplate
@@ -114,8 +115,9 @@ import Synchronization
 
     deinit {
         for index in 0..<plan.listeners {
-            if unsafe slots[index].fd >= 0 { _ = unsafe close(slots[index].fd) }
-            unsafe (slots + index).pointee.stream.reset()
+            let slot = unsafe slots + index
+            if unsafe slot.pointee.fd >= 0 { _ = unsafe close(slot.pointee.fd) }
+            unsafe slot.pointee.stream.reset()
         }
         close(epollFD)
         unsafe buffer.deallocate()
@@ -233,6 +235,7 @@ import Synchronization
     }
 
     private mutating func readOnce(_ index: Int) {
+        let figures = unsafe self.figures
         let slot = unsafe slots + index
         var arrivedNs: UInt64 = 0
         let count = unsafe receive(slot.pointee.fd, arrivedNs: &arrivedNs)
@@ -298,6 +301,7 @@ import Synchronization
         _ slot: UnsafeMutablePointer<Slot>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int,
         _ nowNs: UInt64, _ arrivedNs: UInt64
     ) {
+        let figures = unsafe self.figures
         var used = 0
         while used < count {
             let step = unsafe slot.pointee.stream.next(bytes + used, count - used)
@@ -363,7 +367,8 @@ import Synchronization
         }
         guard stamp.event < EventLog.eventsMax else { return }
         let event = Int(stamp.event)
-        unsafe (figures.pointee.heardBy + event).pointee += 1
+        let heardBy = unsafe figures.pointee.heardBy + event
+        unsafe heardBy.pointee += 1
         let last = unsafe figures.pointee.lastNs + event
         unsafe last.pointee = unsafe max(last.pointee, Self.units(tookNs))
         let lastKernel = unsafe figures.pointee.lastKernelNs + event
@@ -393,6 +398,7 @@ import Synchronization
     // MARK: Connections
 
     private mutating func open(_ index: Int) throws(SystemError) {
+        let figures = unsafe self.figures
         let slot = unsafe slots + index
         unsafe slot.pointee.retryNs = Clock.monotonicNs() + Self.retryAfterNs
         let fd: Int32
@@ -434,6 +440,7 @@ import Synchronization
 
     /// As a browser does, the stream is asked for again after a while.
     private mutating func ended(_ index: Int) {
+        let figures = unsafe self.figures
         let slot = unsafe slots + index
         unsafe close(slot.pointee.fd)
         unsafe slot.pointee.fd = -1

@@ -40,6 +40,7 @@ import Synchronization
     private let plan: LoadPlan
     private let peer: Peer
     private let driver: Driver
+    /// Copied to a local before anything is added to it: ThreadSanitizer's build breaks otherwise.
     private let figures: UnsafeMutablePointer<ThreadFigures>
     private let control: UnsafeMutablePointer<RunControl>
     private let events: EventLog?
@@ -237,6 +238,7 @@ import Synchronization
 
     /// What has no reply by now took at least this long; leaving it out would flatter the server.
     private mutating func finish(_ nowNs: UInt64) {
+        let figures = unsafe self.figures
         for index in 0..<plan.connections where unsafe slots[index].owed > 0 {
             unsafe figures.pointee.unfinished += UInt64(slots[index].owed)
             giveUp(UInt32(index), nowNs)
@@ -280,6 +282,7 @@ import Synchronization
         _ slot: UnsafeMutablePointer<Slot>, _ index: UInt32, _ bytes: UnsafePointer<UInt8>,
         _ count: Int
     ) {
+        let figures = unsafe self.figures
         let nowNs = Clock.monotonicNs()
         unsafe figures.pointee.bytesIn &+= UInt64(count)
         let carry = unsafe carries + Int(index) * Self.carryBytes
@@ -311,6 +314,7 @@ import Synchronization
     private mutating func answered(
         _ slot: UnsafeMutablePointer<Slot>, _ index: UInt32, _ nowNs: UInt64
     ) {
+        let figures = unsafe self.figures
         let request = unsafe pending[Int(index) * plan.pipeline + Int(slot.pointee.next)]
         unsafe slot.pointee.next &+= 1
         unsafe slot.pointee.owed &-= 1
@@ -351,6 +355,7 @@ import Synchronization
 
     /// A connection may take its next batch: at once in a closed loop, else when something is due.
     private mutating func isFree(_ index: UInt32, _ nowNs: UInt64) {
+        let figures = unsafe self.figures
         let slot = unsafe slots + Int(index)
         if unsafe slot.pointee.isSending {
             unsafe slot.pointee.isFreeAfterSend = true
@@ -377,6 +382,7 @@ import Synchronization
     /// Sends what is due, on free connections, as many requests together as the pipeline allows.
     /// Returns the time, which sending takes some of.
     private mutating func sendDue(_ earlierNs: UInt64) -> UInt64 {
+        let figures = unsafe self.figures
         var nowNs = earlierNs
         while idleCount > 0, arrivals.nextNs <= nowNs, arrivals.nextNs < untilNs, !isSpent {
             idleCount -= 1
@@ -454,6 +460,7 @@ import Synchronization
     // MARK: Connections
 
     private mutating func open(_ index: UInt32) throws(SystemError) {
+        let figures = unsafe self.figures
         let fd: Int32
         do throws(SystemError) {
             fd = try peer.connect(number: plan.thread * plan.connections + Int(index))
@@ -479,6 +486,7 @@ import Synchronization
 
     /// The server has ended the connection, or it broke. A reply without a length ends with it.
     private mutating func ended(_ index: UInt32) {
+        let figures = unsafe self.figures
         let slot = unsafe slots + Int(index)
         guard unsafe slot.pointee.state == .open else { return }
         if plan.language == .http, unsafe slot.pointee.http.endsWithConnection,
@@ -492,6 +500,7 @@ import Synchronization
     }
 
     private mutating func violated(_ index: UInt32) {
+        let figures = unsafe self.figures
         unsafe figures.pointee.violations += 1
         unsafe figures.pointee.lost += UInt64(slots[Int(index)].owed)
         close(index)
@@ -512,6 +521,7 @@ import Synchronization
 
     /// Requests that will have no reply took at least as long as they have waited.
     private mutating func giveUp(_ index: UInt32, _ nowNs: UInt64) {
+        let figures = unsafe self.figures
         let slot = unsafe slots + Int(index)
         while unsafe slot.pointee.owed > 0 {
             let request = unsafe pending[Int(index) * plan.pipeline + Int(slot.pointee.next)]
@@ -530,6 +540,7 @@ import Synchronization
     }
 
     private mutating func sweep(_ nowNs: UInt64) {
+        let figures = unsafe self.figures
         sweepAtNs = nowNs + Self.sweepNs
         for index in 0..<plan.connections {
             let slot = unsafe slots + index
