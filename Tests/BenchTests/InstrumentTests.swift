@@ -162,7 +162,8 @@ import Testing
         faults.doubledEvery = 8
         faults.swappedEvery = 7
         let (report, injected) = try run(
-            push + "--duration 1s --rate 100 --listeners 6 --threads 2 --stale 60s", faults)
+            push + "--duration 1s --rate 100 --listeners 6 --threads 2 --stale 60s "
+                + "--connections 1", faults)
         #expect(injected.dropped == 60)
         #expect(injected.doubled > 0)
         #expect(injected.swapped > 0)

@@ -162,6 +162,7 @@ import Testing
 }
 
 @Suite("What a listener has heard") struct HeardTests {
+    /// Written one after another: each was answered before the next was sent.
     @Test(
         arguments: [
             ([1, 2, 3], "nnn"), ([1, 1, 2, 1], "ndnd"), ([1, 3, 2, 2], "nnod"),
@@ -169,14 +170,25 @@ import Testing
             ([64, 1, 1], "nod"),
         ] as [([UInt32], String)])
     func `each event is known for new, late or doubled`(_ numbers: [UInt32], _ verdicts: String) {
+        #expect(letters(numbers.map { ($0, $0 - 1) }) == verdicts)
+    }
+
+    @Test func `events written at the same time have no order`() {
+        // 2 and 3 were under way together, 4 was sent when both were answered.
+        #expect(letters([(1, 0), (3, 1), (2, 1), (4, 3)]) == "nnvn")
+        #expect(letters([(1, 0), (4, 3), (3, 1), (2, 1), (3, 1)]) == "nnood")
+    }
+
+    private func letters(_ events: [(UInt32, UInt32)]) -> String {
         var heard = Heard()
-        let letters = numbers.map { number -> Character in
-            switch heard.hear(number) {
+        let letters = events.map { number, settled -> Character in
+            switch heard.hear(number, settled: settled) {
             case .new: "n"
+            case .overtaken: "v"
             case .outOfOrder: "o"
             case .duplicate: "d"
             }
         }
-        #expect(String(letters) == verdicts)
+        return String(letters)
     }
 }

@@ -206,7 +206,8 @@ func cuttings(_ bytes: [UInt8]) -> [[[UInt8]]] {
 
     @Test func `a stamp is found again in whatever is put around it`() {
         let stamp = Stamp(
-            run: 0xdead_beef, event: 7, key: 99, sequence: 0xffff_ffff, sentNs: 1 << 62)
+            run: 0xdead_beef, event: 7, key: 99, sequence: 0xffff_ffff, settled: 0x1234_5678,
+            sentNs: 1 << 62)
         let bytes = text({ stamp.write(to: $0) }, count: Stamp.byteCount)
         for envelope in ["", "n", "ntb1", "{\"value\":\"", "ntb1zzzzzzzz", "nnnnntb"] {
             let whole = Array(envelope.utf8) + bytes + Array("\"}".utf8)

@@ -345,14 +345,15 @@ import Synchronization
                 return
             }
         }
-        let verdict = unsafe slot.pointee.heard.hear(stamp.sequence)
+        let verdict = unsafe slot.pointee.heard.hear(
+            stamp.sequence, settled: stamp.settled)
         guard stamp.sentNs >= fromNs, stamp.sentNs < untilNs else { return }
         switch verdict {
         case .duplicate:
             unsafe figures.pointee.duplicates += 1
             return
         case .outOfOrder: unsafe figures.pointee.outOfOrder += 1
-        case .new: break
+        case .new, .overtaken: break
         }
         unsafe figures.pointee.deliveries += 1
         unsafe slot.pointee.heardCount += 1

@@ -335,8 +335,8 @@ import Synchronization
                 unsafe figures.pointee.reads.record(nowNs &- request.startNs)
             }
         }
-        if let events, request.isWrite, digit == 2 {
-            events.acknowledged(request.event)
+        if let events, request.isWrite {
+            events.answered(request.event, isSuccess: digit == 2)
         }
     }
 

@@ -6,8 +6,8 @@ import Glibc
 /// It is plain text of fixed width without anything JSON would escape, so it is found by search
 /// whatever envelope a server puts around a value, and written into a prepared request in place.
 struct Stamp: Equatable {
-    /// `ntb1`, four numbers of eight hexadecimal digits, one of sixteen.
-    static let byteCount = 4 + 4 * 8 + 16
+    /// `ntb1`, five numbers of eight hexadecimal digits, one of sixteen.
+    static let byteCount = 4 + 5 * 8 + 16
 
     /// Tells this run's events from what an earlier run left in the server.
     var run: UInt32
@@ -16,6 +16,9 @@ struct Stamp: Equatable {
     var key: UInt32
     /// Counts the events of one key, from 1.
     var sequence: UInt32
+    /// All events of the key up to this number had been answered when this one was sent, so it has
+    /// to come after them. Writes that are under way together have no order among them.
+    var settled: UInt32
     /// When it was meant to be sent, of this machine's monotonic clock.
     var sentNs: UInt64
 
@@ -25,7 +28,8 @@ struct Stamp: Equatable {
         unsafe Self.writeHex(UInt64(event), digits: 8, to: place + 12)
         unsafe Self.writeHex(UInt64(key), digits: 8, to: place + 20)
         unsafe Self.writeHex(UInt64(sequence), digits: 8, to: place + 28)
-        unsafe Self.writeHex(sentNs, digits: 16, to: place + 36)
+        unsafe Self.writeHex(UInt64(settled), digits: 8, to: place + 36)
+        unsafe Self.writeHex(sentNs, digits: 16, to: place + 44)
     }
 
     /// The first stamp in the text, or nil when there is none.
@@ -41,11 +45,13 @@ struct Stamp: Equatable {
             if unsafe memcmp(stamp, "ntb1", 4) == 0,
                 let run = unsafe hex(stamp + 4, 8), let event = unsafe hex(stamp + 12, 8),
                 let key = unsafe hex(stamp + 20, 8), let sequence = unsafe hex(stamp + 28, 8),
-                let sentNs = unsafe hex(stamp + 36, 16)
+                let settled = unsafe hex(stamp + 36, 8),
+                let sentNs = unsafe hex(stamp + 44, 16)
             {
                 return Stamp(
                     run: UInt32(run), event: UInt32(event), key: UInt32(key),
-                    sequence: UInt32(sequence), sentNs: sentNs)
+                    sequence: UInt32(sequence),
+                    settled: UInt32(settled), sentNs: sentNs)
             }
             start = place + 1
         }
