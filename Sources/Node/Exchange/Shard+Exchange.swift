@@ -133,6 +133,17 @@ extension Shard {
         }
     }
 
+    /// Whether something was written after this turn's messages had been shown: flushing can ask for
+    /// the next pages of a list, or serve a request that had waited for room.
+    mutating func hasUnpublished() -> Bool {
+        let shards = unsafe state.pointee.shardCount
+        guard shards > 1 else { return false }
+        for target in 0..<shards where target != number {
+            if mailbox(to: target).hasUnpublished { return true }
+        }
+        return false
+    }
+
     mutating func hasBacklog() -> Bool {
         if unsafe !stalledGathers.isEmpty { return true }
         for target in unsafe 0..<state.pointee.shardCount where unsafe !backlogs[target].isEmpty {

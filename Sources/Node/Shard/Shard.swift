@@ -201,7 +201,7 @@ import Wire
 
     /// How long the driver may wait. Looks at the mailboxes once more after saying that it sleeps.
     private mutating func sleep() -> UInt64? {
-        if dirty.count > 0 { return 0 }
+        if dirty.count > 0 || hasUnpublished() { return 0 }
         if runnable.count > 0 { return pool.isExhausted ? Self.exhaustedRetryMs : 0 }
         if tendsOn { return 0 }
         var wakeMs = timers.nextDeadlineMs
