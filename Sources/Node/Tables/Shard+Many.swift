@@ -73,7 +73,8 @@ extension Shard {
                 kind: kind, ticket: awaitAnswer(index, shape), work: work, body: body,
                 scratch: room, walk: walk, isChecking: kind == .store,
                 answer: kind == .read ? [UInt8(ascii: "{")] : []))
-        unsafe connections[Int(index)].flags.insert(.gathering)
+        let connection = unsafe connections + Int(index)
+        unsafe connection.pointee.flags.insert(.gathering)
         unsafe goOn(gather)
     }
 
