@@ -100,7 +100,6 @@ extension Shard {
     /// Answers one complete request.
     mutating func answer(_ index: UInt32, _ request: borrowing Request) {
         let connection = unsafe connections + Int(index)
-        unsafe connection.pointee.flags.insert(.served)
         var shape = request.shape
         if unsafe !request.keepAlive || acceptsNoMoreRequests
             || connection.pointee.flags.contains(.refused)
