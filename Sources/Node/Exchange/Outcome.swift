@@ -20,6 +20,8 @@ import Wire
     var body: Body
     /// Version and stamp of the record the answer is about, for its ETag.
     var tag: (version: UInt64, stamp: Stamp)? = nil
+    /// What the outcome tells of: it leaves when this position is safe.
+    var position: CommitPosition = 0
 
     static func record(_ status: HTTPStatus, _ record: Record) -> Outcome {
         Outcome(status: status, body: .record(record), tag: (record.version, record.stamp))

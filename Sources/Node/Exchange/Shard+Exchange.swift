@@ -55,15 +55,20 @@ extension Shard {
         return true
     }
 
-    private mutating func postAnswer(_ outcome: Outcome, to target: Int, ticket: UInt64) {
+    /// Answers with an outcome: now, or when what it tells of is safe.
+    mutating func postAnswer(_ outcome: Outcome, to target: Int, ticket: UInt64) {
         let head = unsafe Message.Answer(
             status: outcome.status.rawValue, hasTag: outcome.tag != nil, extras: .none,
             ticket: ticket, version: outcome.tag?.version ?? 0,
             stamp: outcome.tag?.stamp.rawValue ?? 0, bodyCount: 0, bodyMemory: nil)
         let owners = owners
-        postAnswer(head, bodyCount: outcome.bodyCount(owners), to: target) { writer in
-            outcome.writeBody(owners, into: &writer)
+        let count = outcome.bodyCount(owners)
+        if commitPoint.mustHold(outcome.position) {
+            return holdAnswer(head, bodyCount: count, telling: outcome.position, to: target) {
+                outcome.writeBody(owners, into: &$0)
+            }
         }
+        postAnswer(head, bodyCount: count, to: target) { outcome.writeBody(owners, into: &$0) }
     }
 
     mutating func postAnswer(
@@ -100,6 +105,36 @@ extension Shard {
         if unsafe reserved == nil {
             unsafe backlogs[target].append(UnsafeRawBufferPointer(start: place, count: size))
         }
+    }
+
+    /// Keeps an answer until the position it tells of is safe.
+    mutating func holdAnswer(
+        _ status: HTTPStatus, _ body: UnsafeRawBufferPointer, telling position: CommitPosition,
+        to target: Int, ticket: UInt64
+    ) {
+        let head = unsafe Message.Answer(
+            status: status.rawValue, hasTag: false, extras: .none, ticket: ticket, version: 0,
+            stamp: 0, bodyCount: 0, bodyMemory: nil)
+        holdAnswer(head, bodyCount: body.count, telling: position, to: target) {
+            unsafe $0.write(body)
+        }
+    }
+
+    private mutating func holdAnswer(
+        _ head: Message.Answer, bodyCount: Int, telling position: CommitPosition, to target: Int,
+        _ write: (inout ByteWriter) -> Void
+    ) {
+        var head = head
+        head.bodyCount = UInt32(bodyCount)
+        let headCount = MemoryLayout<Message.Answer>.size
+        let message = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: headCount + bodyCount, alignment: 8)
+        let start = unsafe message.baseAddress.unsafelyUnwrapped
+        unsafe start.storeBytes(of: head, as: Message.Answer.self)
+        var writer = unsafe ByteWriter(
+            (start + headCount).assumingMemoryBound(to: UInt8.self), capacity: bodyCount)
+        write(&writer)
+        unsafe commitPoint.hold(message, until: position, for: target)
     }
 
     /// Posts a message that must not get lost, behind a backlog if there is one.
@@ -181,7 +216,7 @@ extension Shard {
         }
     }
 
-    private mutating func receive(_ message: UnsafeRawBufferPointer, from shard: Int) {
+    mutating func receive(_ message: UnsafeRawBufferPointer, from shard: Int) {
         switch unsafe message.load(as: Message.Kind.self) {
         case .connection: unsafe open(message.load(as: Message.Connection.self).fd)
         case .work: unsafe carryOut(message, from: shard)

@@ -28,6 +28,7 @@ import Wire
     static let scratchBytes = HTTPLimits.headBytesCeiling
 
     var keyspace: Keyspace
+    var commitPoint = CommitPoint()
     var tables: Tables
     let registry: TableRegistry
     private var registryGeneration: UInt64 = 0
@@ -291,6 +292,7 @@ import Wire
     private mutating func tendKeyspace() {
         let tendedOn = tendsOn
         tendsOn = keyspace.tend(at: wallMs, budget: Self.tendBudget)
+        if keyspace.changeCount > 0 { recordChanges() }
         // Only writing and tending change the figures. Tombstones that end are seen each second.
         if isMeasured, keyspace.position == measuredPosition, keyspace.changeCount == 0, !tendedOn,
             !tendsOn
@@ -301,9 +303,6 @@ import Wire
         isMeasured = true
         measureKeyspace()
     }
-
-    /// Makes the turn's writes safe. There is no journal yet, so they are as safe as they get.
-    private mutating func commit() {}
 
     // MARK: Slots
 

@@ -26,6 +26,8 @@ import Wire
     var pending: (key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)? = nil
     var inFlight = 0
     var stored = 0
+    /// The last position that this shard's own part tells of.
+    var position: CommitPosition = 0
     var refusal: (status: HTTPStatus, body: [UInt8])? = nil
     /// One text for each key of the window, in order.
     var window: [[UInt8]] = []
@@ -174,6 +176,7 @@ extension Shard {
         guard target != number else {
             unsafe gather.pointee.window.append(text(gather, work.key))
             let outcome = carryOut(work)
+            unsafe gather.pointee.position = unsafe max(gather.pointee.position, outcome.position)
             let count = outcome.bodyCount(owners)
             let body = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 8)
             defer { unsafe body.deallocate() }
@@ -261,9 +264,18 @@ extension Shard {
         } else {
             unsafe gather.pointee.answer.append(UInt8(ascii: "}"))
         }
-        unsafe deliver(gather.pointee.ticket) { shard, index, shape in
+        // What this shard did itself may have to wait for the disk.
+        if unsafe commitPoint.mustHold(gather.pointee.position) {
             unsafe gather.pointee.answer.withUnsafeBytes { body in
-                unsafe shard.replyAnswer(index, shape, status, tag: nil, .none, body)
+                unsafe holdAnswer(
+                    status, body, telling: gather.pointee.position, to: number,
+                    ticket: gather.pointee.ticket)
+            }
+        } else {
+            unsafe deliver(gather.pointee.ticket) { shard, index, shape in
+                unsafe gather.pointee.answer.withUnsafeBytes { body in
+                    unsafe shard.replyAnswer(index, shape, status, tag: nil, .none, body)
+                }
             }
         }
         unsafe gather.pointee.body.deallocate()

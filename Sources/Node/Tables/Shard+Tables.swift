@@ -41,7 +41,11 @@ extension Shard {
 
         let target = unsafe shard(of: work.key, in: table)
         guard target != number else {
-            return replyOutcome(index, shape, carryOut(work))
+            let outcome = carryOut(work)
+            if commitPoint.mustHold(outcome.position) {
+                return postAnswer(outcome, to: number, ticket: awaitAnswer(index, shape))
+            }
+            return replyOutcome(index, shape, outcome)
         }
         let ticket = awaitAnswer(index, shape)
         if !post(work, to: target, ticket: ticket) {
@@ -165,7 +169,11 @@ extension Shard {
                     status: .notModified, body: .none, tag: (record.version, record.stamp))
             }
         }
-        return .record(.ok, record)
+        var found = Outcome.record(.ok, record)
+        if commitPoint.waitsForDisk, record.stamp > commitPoint.safeStamp {
+            found.position = keyspace.position
+        }
+        return found
     }
 
     private static var tokenNeeded: Outcome {
@@ -232,14 +240,18 @@ extension Shard {
     }
 
     private mutating func outcome(of command: borrowing Command) -> Outcome {
-        let reply = keyspace.run(command, at: wallMs)
+        let reply = change(command)
         switch reply.status {
         case .created, .updated, .found:
             guard let record = reply.record else { return .keyNotFound }
             // D answers 201 to every PUT, whether the key is new or not.
-            return .record(.created, record)
+            var made = Outcome.record(.created, record)
+            made.position = reply.position
+            return made
         case .deleted:
-            return Outcome(status: .ok, body: .text("{\"message\":\"Deleted locally\"}"))
+            return Outcome(
+                status: .ok, body: .text("{\"message\":\"Deleted locally\"}"),
+                position: reply.position)
         case .missing: return .keyNotFound
         case .notOwner: return .error(.unauthorized, "The record belongs to somebody else")
         case .conditionFailed:

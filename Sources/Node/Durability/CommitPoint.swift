@@ -1,0 +1,60 @@
+import Keyspace
+
+/// How far a shard's writes are safe, and what waits for that.
+///
+/// Nothing that tells of a write leaves the shard before the write's position is safe. Where a
+/// turn's writes are safe by the end of the turn (the log's file has them), replies are written as
+/// they come and leave after `Shard.commit`. Where being safe takes longer (the disk has to
+/// confirm), what tells of a write is *held*: kept as the message it would be between shards, and
+/// let go, in the order of positions, when its position is safe.
+@safe struct CommitPoint {
+    /// A message that may not leave yet.
+    @safe private struct Held {
+        let position: CommitPosition
+        let target: Int
+        let bytes: UnsafeMutableRawBufferPointer
+    }
+
+    /// Writes up to this position are as safe as the node promises.
+    private(set) var safe: CommitPosition = 0
+    /// No record with a later stamp is known to be safe.
+    private(set) var safeStamp = Stamp(rawValue: 0)
+    /// Whether a write is safe only some time after the turn it was made in.
+    var waitsForDisk = false
+
+    private var held: [Held] = []
+    /// Those before it have left.
+    private var firstHeld = 0
+
+    /// Whether what tells of this position may not leave at the end of this turn.
+    @inline(__always)
+    func mustHold(_ position: CommitPosition) -> Bool { waitsForDisk && position > safe }
+
+    /// Writes up to this position, and records up to this stamp, are safe.
+    mutating func reached(_ position: CommitPosition, _ stamp: Stamp) {
+        safe = max(safe, position)
+        safeStamp = max(safeStamp, stamp)
+    }
+
+    var heldCount: Int { held.count - firstHeld }
+
+    /// Keeps a message for a shard, and its memory, until the position is safe. Messages are held
+    /// in the order of what they tell of.
+    mutating func hold(
+        _ message: UnsafeMutableRawBufferPointer, until position: CommitPosition, for target: Int
+    ) {
+        unsafe held.append(Held(position: position, target: target, bytes: message))
+    }
+
+    /// The next message whose position has become safe; whoever takes it frees its memory.
+    mutating func nextReleased() -> (target: Int, bytes: UnsafeMutableRawBufferPointer)? {
+        guard firstHeld < held.count, held[firstHeld].position <= safe else { return nil }
+        let next = held[firstHeld]
+        firstHeld += 1
+        if firstHeld == held.count {
+            held.removeAll(keepingCapacity: true)
+            firstHeld = 0
+        }
+        return unsafe (next.target, next.bytes)
+    }
+}
