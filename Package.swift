@@ -41,7 +41,7 @@ let package = Package(
         .target(
             name: "Identity", dependencies: ["COpenSSL"], exclude: ["README.md"],
             swiftSettings: strict, linkerSettings: [.linkedLibrary(":libcrypto.a")]),
-        .target(name: "Options", swiftSettings: strict),
+        .target(name: "Options", exclude: ["README.md"], swiftSettings: strict),
         .target(
             name: "Node", dependencies: ["Machine", "Wire", "Keyspace", "Identity", "Options"],
             exclude: [

@@ -13,9 +13,14 @@ public struct Configuration: Sendable {
     public var advertise: Address?
     /// nil: a random id, kept in `dir`.
     public var nodeID: String?
+    /// nil: a share of what the machine or the cgroup has.
+    public var memoryBytesMax: Int?
+    public var eviction = EvictionChoice.none
     public var valueBytesMax = 0
     /// `*`, or one origin as browsers send it.
     public var corsOrigin = ""
+    /// Addresses and blocks of them, each well-formed; empty: nobody's word is taken.
+    public var trustedProxies: [String] = []
     public var drainTimeoutMs = 0
 
     // HTTP bounds.
@@ -45,6 +50,9 @@ public struct Configuration: Sendable {
     public var ioMask: [IOFeatureName] = []
     public var testRoutes = false
 
+    /// Under this a shard's own tables would leave hardly any room for records.
+    public static let memoryBytesOfShardMin = 4 << 20
+
     /// The defaults of the option table.
     public init() {
         for option in Option.table {
@@ -62,6 +70,13 @@ public struct Configuration: Sendable {
                 + "\(ValueText.size(valueBytesMax)), so the largest value could never arrive; "
                 + "raise the one or lower the other"
         }
+        if let memoryBytesMax, let shards,
+            memoryBytesMax / shards < Configuration.memoryBytesOfShardMin
+        {
+            return "--max-memory: \(ValueText.size(memoryBytesMax)) is less than "
+                + "\(ValueText.size(Configuration.memoryBytesOfShardMin)) for each of "
+                + "\(shards) shards; raise it or lower --shards"
+        }
         return nil
     }
 }
@@ -72,6 +87,9 @@ public enum IOChoice: String, Sendable, CaseIterable {
     case auto
     case uring, epoll
 }
+
+/// What happens to records when there is no room for another.
+public enum EvictionChoice: String, Sendable, CaseIterable { case none, lru }
 
 public enum LogLevel: String, Sendable, CaseIterable, Comparable {
     case debug, info, warn, error

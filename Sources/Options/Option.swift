@@ -162,6 +162,17 @@ public struct Meaning: Sendable {
             { text in Address(text).flatMap { ports.contains($0.port) ? $0 : nil } }, set)
     }
 
+    /// Addresses and blocks of addresses, with commas between them.
+    static func networks(
+        _ set: @escaping @Sendable (inout Configuration, [String]) -> Void
+    ) -> Meaning {
+        Meaning(
+            "CIDR",
+            "a comma list of at most \(Network.listCountMax) addresses or blocks of them, as in "
+                + "10.0.0.0/8 or fd00::/8",
+            Network.list, set)
+    }
+
     static func text(
         _ form: String, _ expects: String, where isGood: @escaping @Sendable (String) -> Bool,
         _ set: @escaping @Sendable (inout Configuration, String) -> Void

@@ -40,6 +40,15 @@ extension Option {
             default: .automatic("a random id kept in --dir"), alias: "NODE_ID",
             doc: "This node's name for itself."),
         Option(
+            "max-memory", .node,
+            .size(Configuration.memoryBytesOfShardMin...(1 << 45)) { $0.memoryBytesMax = $1 },
+            default: .automatic("75 % of the machine's memory, or of the cgroup's limit"),
+            doc: "The memory records may take, all included; a shard has its equal share."),
+        Option(
+            "eviction", .node, .choice { $0.eviction = $1 }, default: .value("none"),
+            doc: "At --max-memory: none answers writes 507 while reads go on; lru lets records go "
+                + "that were not used for long."),
+        Option(
             "max-value", .node, .size(1...(512 << 20)) { $0.valueBytesMax = $1 },
             default: .value("8MiB"), doc: "The longest value, and request body; 413 over it."),
         Option(
@@ -47,6 +56,10 @@ extension Option {
             .text("ORIGIN", "* or an origin, as in https://app.example", where: isOrigin) {
                 $0.corsOrigin = $1
             }, default: .value("*"), doc: "The web origin that scripts may call from."),
+        Option(
+            "trusted-proxy", .node, .networks { $0.trustedProxies = $1 }, default: .none,
+            doc: "Whose X-Forwarded-For or Forwarded is believed: clients behind these addresses "
+                + "are told apart when logins are throttled."),
         Option(
             "drain-timeout", .node, .duration(0...10_000) { $0.drainTimeoutMs = $1 },
             default: .value("10s"),
@@ -124,7 +137,7 @@ extension Option {
                 + "does."),
         Option(
             "test-routes", .test, .toggle { $0.testRoutes = $1 }, default: .none,
-            doc: "Serve /test/…, the routes that the project's own tests use. Not for production."),
+            doc: "Serve /_test/…, the routes that the project's own tests use. Not for production."),
     ]
 
     private static let later: [Option] = [
@@ -135,11 +148,8 @@ extension Option {
         upcoming("ftp-passive", "LO-HI", "The ports of FTP's passive mode."),
         upcoming("ftp-address", "HOST", "The address FTP's passive mode tells clients."),
         upcoming("fsync", "always|everysec|no", "When the log is synced to the disk."),
-        upcoming("max-memory", "BYTES", "The memory records may take."),
-        upcoming("eviction", "none|lru", "What happens to records at --max-memory."),
         upcoming("consistency", "eventual|strong", "The default of tables without their own."),
         upcoming("rate", "N/PERIOD,BURST", "Requests allowed per principal."),
-        upcoming("trusted-proxy", "CIDR", "Whose word on a client's address is believed."),
         upcoming("heartbeat", "TIME", "The time between comments on an idle stream."),
         upcoming("stream-buffer", "BYTES", "The bytes held for one slow subscriber."),
         upcoming("election-ms", "LO-HI", "The span of Raft election timeouts."),

@@ -38,6 +38,9 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
         #expect(made.advertise == nil)
         #expect(made.nodeID == nil)
         #expect(made.valueBytesMax == 8 << 20)
+        #expect(made.memoryBytesMax == nil)
+        #expect(made.eviction == .none)
+        #expect(made.trustedProxies == [])
         #expect(made.corsOrigin == "*")
         #expect(made.headerBytesMax == 16 << 10)
         #expect(made.headerCountMax == 100)
@@ -107,8 +110,12 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
             "--body-timeout", "500ms", "--pipeline-depth", "8", "--turn-requests", "9",
             "--turn-bytes", "2048", "--body-budget", "1MiB", "--log-level", "error",
             "--log-format", "json", "--io-mask", "multishot-recv,defer-taskrun", "--io", "uring",
-            "--dir", "d",
+            "--dir", "d", "--max-memory", "1GiB", "--eviction", "lru", "--trusted-proxy",
+            "10.0.0.0/8, 192.0.2.7,fd00::/8,::1",
         ])
+        #expect(made.memoryBytesMax == 1 << 30)
+        #expect(made.eviction == .lru)
+        #expect(made.trustedProxies == ["10.0.0.0/8", "192.0.2.7", "fd00::/8", "::1"])
         #expect(made.connectionsMax == 5)
         #expect(made.advertise == Address(host: "a.example", port: 9))
         #expect(made.valueBytesMax == 65536)
@@ -176,7 +183,19 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
             ["--cors-origin", "app.example"], ["--cors-origin", "https://a/"],
             ["--cors-origin", "https://a\r\nSet-Cookie: x"], ["--io-mask", "multishot-recv,"],
             ["--io-mask", "warp"], ["--test-routes=1"], ["--shards", "--io", "epoll"], ["--shards"],
-            ["127.0.0.1:65536"], ["127.0.0.1:"], ["::1"],
+            ["127.0.0.1:65536"], ["127.0.0.1:"], ["::1"], ["--max-memory", "1MiB"],
+            ["--max-memory", "64TiB"], ["--eviction", "random"], ["--trusted-proxy", ""],
+            ["--trusted-proxy", "proxy.example"], ["--trusted-proxy", "10.0.0.1/8"],
+            ["--trusted-proxy", "10.0.0.0/33"], ["--trusted-proxy", "10.0.0.0/"],
+            ["--trusted-proxy", "10.0.0.0/8,"], ["--trusted-proxy", "fd00::1/8"],
+            ["--trusted-proxy", "::ffff:10.0.0.0/104"], ["--trusted-proxy", "10.0.0.0/8/8"],
+            ["--trusted-proxy", "10.0.0"], ["--trusted-proxy", "[::1]"],
+            ["--trusted-proxy", "10.0.0.010"], ["--trusted-proxy", "1::2::3"],
+            ["--trusted-proxy", "1:2:3:4:5:6:7"], ["--trusted-proxy", "1:2:3:4:5:6:7:8:9"],
+            ["--trusted-proxy", "1:2:3:4:5:6:7::8"], ["--trusted-proxy", ":1"],
+            ["--trusted-proxy", "12345::"], ["--trusted-proxy", "1:2:"],
+            ["--trusted-proxy", ":::"],
+            ["--trusted-proxy", String(repeating: "::1,", count: 64) + "::1"],
         ])
     func `what is out of range, empty or malformed is refused`(_ line: [String]) {
         #expect(complaint(line) != nil)
@@ -233,6 +252,22 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
     @Test func `a body budget that no value fits is refused`() {
         #expect(complaint(["--body-budget", "1MiB"])?.contains("--max-value, 8MiB") == true)
         #expect(complaint(["--body-budget", "1MiB", "--max-value", "1MiB"]) == nil)
+    }
+
+    @Test(arguments: [
+        "0.0.0.0/0", "192.0.2.1", "192.0.2.0/31", "::", "::/0", "::1", "1::", "1:2:3:4:5:6:7:8",
+        "2001:db8::/32", "FE80::/10", "1:2:3:4:5:6::8", "fd00:1::2:3/128",
+    ])
+    func `a network is taken as people write it`(_ text: String) throws {
+        #expect(try configuration(["--trusted-proxy", text]).trustedProxies == [text])
+    }
+
+    @Test func `memory that leaves a shard too little is refused`() {
+        #expect(
+            complaint(["--max-memory", "16MiB", "--shards", "8"])
+                == "needletail: --max-memory: 16MiB is less than 4MiB for each of 8 shards; "
+                + "raise it or lower --shards")
+        #expect(complaint(["--max-memory", "16MiB", "--shards", "4"]) == nil)
     }
 
     @Test func `a complaint is one printable line, however wild the value`() throws {

@@ -146,6 +146,34 @@ import Testing
         expect(201, try alice.put("/t/key/hers", "1"))
     }
 
+    @Test(arguments: NodeShape.few)
+    func `behind a trusted proxy only who guesses has to wait`(_ shape: NodeShape) throws {
+        let server = try shape.start(["--trusted-proxy", "127.0.0.0/8"])
+        func login(_ user: String, _ headers: String) throws -> Reply {
+            try server.connect().ask(
+                "POST", "/auth/\(user)", headers, body: "{\"secret\":\"s\"}", withinMs: 30_000)
+        }
+        let users = (0..<4).map { "user-\($0)" }
+        for user in users { expect(200, try server.login(user, "the right one")) }
+        // One client tries name after name, whatever it claims to be itself.
+        var statuses: [Int] = []
+        for number in 0..<38 {
+            let claim = "X-Forwarded-For: 198.51.100.\(number)"
+            let word =
+                number % 2 == 0
+                ? "\(claim), 203.0.113.9, 127.0.0.2\r\n"
+                : "\(claim)\r\nX-Forwarded-For: 203.0.113.9\r\n"
+            statuses.append(try login(users[number % 4], word).status)
+        }
+        #expect(statuses.first == 401 && statuses.last == 429, "\(statuses)")
+        #expect(try login("x", "X-Forwarded-For: 203.0.113.9\r\n").status == 429)
+        #expect(try login("x", "Forwarded: for=203.0.113.9\r\n").status == 429)
+        // Everybody else behind the same proxy may.
+        expect(200, try login("x", "X-Forwarded-For: 203.0.113.10\r\n"))
+        expect(200, try login("y", "Forwarded: for=203.0.113.11;proto=https\r\n"))
+        expect(200, try login("z", ""))
+    }
+
     @Test(arguments: NodeShape.allCases)
     func `there is an admin where the operator says so`(_ shape: NodeShape) throws {
         let node = try TableNode.shared(shape)

@@ -14,6 +14,8 @@ struct AccountSettings: Sendable {
     /// What a new account's hash costs.
     var cost = PasswordHash.Cost.standard
     var throttle = LoginThrottle.Policy.standard
+    /// Who may tell us where a login comes from.
+    var trustedProxies = TrustedProxies([])!
     var accountsMax = Users.accountsMaxDefault
     /// Hashes waiting for the worker.
     var hashesQueuedMax = WorkerPool.queuedJobsMaxDefault
@@ -24,6 +26,12 @@ struct AccountSettings: Sendable {
         self.jwtKey = jwtKey
         jwtExpirationMs = UInt64(max(0, configuration.jwtExpirationMs))
         adminPassword = configuration.adminPassword.map { Array($0.exposed.utf8) }
+        let blocks = configuration.trustedProxies.map { text in
+            let block = AddressBlock(text)
+            invariant(block != nil, "the options let through a network that is none: \(text)")
+            return block!
+        }
+        trustedProxies = TrustedProxies(blocks)!
     }
 }
 

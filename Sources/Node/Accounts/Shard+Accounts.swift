@@ -73,7 +73,7 @@ extension Shard {
         else { return replyError(index, shape, .badRequest, "A secret is 1 to 1024 bytes") }
         let secret = unsafe UnsafeRawBufferPointer(
             rebasing: UnsafeRawBufferPointer(place)[..<count])
-        let address = PeerAddress.of(driver.fd(of: index))
+        let address = client(of: request, from: PeerAddress.of(driver.fd(of: index)))
 
         let ticket = awaitAnswer(index, shape)
         if unsafe desk != nil {
@@ -84,6 +84,30 @@ extension Shard {
                     index, shape, .serviceUnavailable, "Too many logins are under way")
             }
         }
+    }
+
+    /// Whom the throttle counts: the peer, or, where it is a proxy whose word we take, whom it names.
+    private func client(of request: borrowing Request, from peer: IPAddress) -> IPAddress {
+        guard trustedProxies.contains(peer) else { return peer }
+        var walk = ForwardedAddress(peer: peer, trusted: trustedProxies)
+        // Lines are heard from the last to the first, and can only be found from the first on. A head
+        // has a hundred of them at most.
+        var lines: [(isPlain: Bool, value: ByteRange)] = []
+        var rest = request.fieldLines
+        while let line = unsafe rest.next(in: request.bytes.bytes) {
+            let name = request.slice(line.name)
+            if name.equalsIgnoringCase("x-forwarded-for") { lines.append((true, line.value)) }
+            if name.equalsIgnoringCase("forwarded") { lines.append((false, line.value)) }
+        }
+        for line in lines.reversed() {
+            let value = request.slice(line.value)
+            if line.isPlain {
+                walk.hear(xForwardedFor: value, trusted: trustedProxies)
+            } else {
+                walk.hear(forwarded: value, trusted: trustedProxies)
+            }
+        }
+        return walk.client
     }
 
     // MARK: The desk's side

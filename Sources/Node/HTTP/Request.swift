@@ -37,6 +37,9 @@ import Wire
         return unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(range.start)..<Int(range.end)])
     }
 
+    /// All field lines: for those that may be there more than once.
+    var fieldLines: HTTPFieldLines { unsafe head.pointee.fieldLines }
+
     var rawPath: UnsafeRawBufferPointer {
         let range = unsafe head.pointee.path
         return unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(range.start)..<Int(range.end)])

@@ -34,6 +34,7 @@ import Wire
     private var registryGeneration: UInt64 = 0
     let owners: OwnerNumbers
     var authenticator: Authenticator
+    let trustedProxies: TrustedProxies
     /// Decides on logins; the first shard has it.
     let desk: UnsafeMutablePointer<AccountDesk>?
 
@@ -147,6 +148,7 @@ import Wire
         owners = start.owners
         authenticator = Authenticator(
             key: start.accounts.jwtKey, hasAdmin: start.accounts.adminPassword != nil)
+        trustedProxies = start.accounts.trustedProxies
         if start.number == 0 {
             let place = UnsafeMutablePointer<AccountDesk>.allocate(capacity: 1)
             unsafe place.initialize(

@@ -34,6 +34,7 @@ public enum Node {
         let address = try SocketAddress.resolve(
             host: configuration.listen.host, port: configuration.listen.port)
         let listener = try Listener.listen(on: address)
+        let keyspace = try keyspaceSettings(configuration, shardCount: shardCount)
         let choice = try chooseIO(configuration)
 
         let connectionsMax = min(
@@ -52,12 +53,12 @@ public enum Node {
         log.info(
             "starting", ("version", OptionsText.number), ("node", directory.nodeID),
             ("shards", "\(shardCount)"), ("connections", "\(connectionsMax)"),
+            ("memory", "\((keyspace.memoryBytesMax * shardCount) >> 20)MiB"),
             ("dir", directory.path))
         logIO(choice, log)
         warnOfWhatOthersCannotReach(configuration, listener.address, log)
 
-        let seed = UInt64.random(in: .min ... .max)
-        let registry = TableRegistry(seed: seed)
+        let registry = TableRegistry(seed: keyspace.seed)
         let owners = OwnerNumbers.make()
         let accounts = AccountSettings(
             configuration,
@@ -70,7 +71,7 @@ public enum Node {
                 number: number, settings: settings, state: state, choice: choice,
                 slotCount: connectionsMax + settings.refusalsMax, healthBody: health,
                 listenerFD: number == 0 ? listenerFD : -1, log: log,
-                keyspace: Keyspace.Settings(seed: seed), registry: registry, owners: owners,
+                keyspace: keyspace, registry: registry, owners: owners,
                 accounts: accounts)
             // Left to itself: its end is told by the report.
             _ = try Thread.start(name: "shard-\(number)") { start.run(report) }
@@ -150,6 +151,25 @@ public enum Node {
                 "no address to tell others", ("addr", address.text),
                 ("hint", "give --advertise HOST:PORT"))
         }
+    }
+
+    /// Each shard has an equal share of the memory: keys are spread evenly over them.
+    private static func keyspaceSettings(
+        _ configuration: Configuration, shardCount: Int
+    ) throws(SystemError) -> Keyspace.Settings {
+        var settings = Keyspace.Settings(seed: UInt64.random(in: .min ... .max))
+        settings.eviction = configuration.eviction == .lru ? .lru : .none
+        let memory = configuration.memoryBytesMax ?? Memory.available().map { $0 / 4 * 3 }
+        guard let memory else { return settings }
+        settings.memoryBytesMax = memory / shardCount
+        guard settings.memoryBytesMax >= Configuration.memoryBytesOfShardMin else {
+            throw SystemError(
+                "--max-memory", ENOMEM,
+                hint: "\(memory >> 20) MiB are too few for \(shardCount) shards: lower --shards, "
+                    + "or give --max-memory at least "
+                    + "\(Configuration.memoryBytesOfShardMin >> 20) MiB for each")
+        }
+        return settings
     }
 
     private static func shardSettings(
