@@ -36,7 +36,9 @@ let package = Package(
             swiftSettings: strict,
             linkerSettings: [.linkedLibrary(":liburing.a")]),
         .target(
-            name: "Wire", exclude: ["HTTP/README.md", "JSON/README.md"], swiftSettings: strict),
+            name: "Wire",
+            exclude: ["HTTP/README.md", "JSON/README.md", "WebSocket/README.md"],
+            swiftSettings: strict),
         .target(name: "Keyspace", exclude: ["README.md"], swiftSettings: strict),
         .target(
             name: "Identity", dependencies: ["COpenSSL"], exclude: ["README.md"],
