@@ -170,6 +170,9 @@ public struct Users: ~Copyable {
         settle(account.name)
     }
 
+    /// Whether `nextToAskAgain` has somebody.
+    public var hasToAskAgain: Bool { !askAgain.isEmpty }
+
     /// An asker to put through `login` again because what they waited for is settled.
     public mutating func nextToAskAgain() -> UInt64? { askAgain.popLast() }
 

@@ -193,3 +193,29 @@ private func account(_ text: String, id: UInt64, isActive: Bool = true) -> Accou
         #expect(Set(names).count == names.count)
     }
 }
+
+@Suite("An account in the store") struct AccountRecordTests {
+    private let alice = Account(
+        id: Identifier(high: 3, low: 9), name: UserName("alice")!,
+        password: PasswordHash(
+            encoded: Array(
+                "$scrypt$ln=15,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+                    .utf8
+            ).span.bytes)!, createdAtMs: 1_795_236_826_592)
+
+    @Test func `it is read as it was written`() {
+        var account = alice
+        #expect(Account(encoded: account.encoded.span.bytes) == account)
+        account.isActive = false
+        #expect(Account(encoded: account.encoded.span.bytes) == account)
+    }
+
+    @Test func `one that is cut short, or says more than is known, is none`() {
+        let text = alice.encoded
+        for count in 0..<text.count {
+            #expect(Account(encoded: Array(text[..<count]).span.bytes) == nil)
+        }
+        let more = Array(text.dropLast()) + Array(#","locked":"yes"}"#.utf8)
+        #expect(Account(encoded: more.span.bytes) == nil)
+    }
+}

@@ -16,6 +16,8 @@ struct Front: ~Copyable {
     var desk: AccountDesk
     let waker: Waker
     var elapsedS: UInt64 = 1000
+    /// Whether the store takes what it is given.
+    var takes = true
 
     /// 2^10 rounds: a millisecond or two. What takes part is the same.
     static let cheap = PasswordHash.Cost(logN: 10, r: 8, p: 1)!
@@ -46,13 +48,16 @@ struct Front: ~Copyable {
     mutating func answers(_ count: Int) -> [UInt64: LoginAnswer] {
         var answers: [UInt64: LoginAnswer] = [:]
         while true {
+            store(into: &answers)
             while let (asker, answer) = desk.nextAnswer(
                 nowMs: noonMs, monotonicNs: elapsedS * 1_000_000_000)
             {
                 #expect(answers[asker] == nil, "asker \(asker) was answered twice")
                 answers[asker] = answer
             }
+            store(into: &answers)
             if answers.count >= count { return answers }
+            if desk.hasWork { continue }
             var wait = pollfd(fd: waker.descriptor, events: Int16(POLLIN), revents: 0)
             guard poll(&wait, 1, 20_000) == 1 else {
                 Issue.record("no wake-up in 20 s; \(answers.count) of \(count) answers")
@@ -60,6 +65,15 @@ struct Front: ~Copyable {
             }
             var wakes: UInt64 = 0
             _ = read(waker.descriptor, &wakes, 8)
+        }
+    }
+
+    /// Plays the store, which takes every account unless it is told otherwise.
+    private mutating func store(into answers: inout [UInt64: LoginAnswer]) {
+        while let (number, _) = desk.nextToStore() {
+            if let (asker, answer) = desk.storeEnded(number, isStored: takes, nowMs: noonMs) {
+                answers[asker] = answer
+            }
         }
     }
 
@@ -107,6 +121,34 @@ extension LoginAnswer {
             #expect(answers.filter(\.isAccepted).count == 7)
             #expect(front.desk.accountCount == 1)
         }
+    }
+
+    @Test func `an account that the store refuses is none, and its name stays free`() {
+        var front = Front()
+        front.takes = false
+        #expect(front.ask("alice", "horse") == .busy)
+        #expect(front.desk.accountCount == 0)
+        front.takes = true
+        #expect(front.ask("alice", "other")?.isCreated == true)
+        #expect(front.ask("alice", "horse") == .wrongSecret)
+    }
+
+    @Test func `whoever leaves while the account is stored has made it all the same`() {
+        var front = Front()
+        #expect(front.login("alice", "horse") == nil)
+        while true {
+            _ = front.desk.nextAnswer(nowMs: noonMs, monotonicNs: 1)
+            if let (number, account) = front.desk.nextToStore() {
+                #expect(Account(encoded: account.encoded.span.bytes) == account)
+                front.desk.forget(asker: 1)
+                #expect(front.desk.storeEnded(number, isStored: true, nowMs: noonMs) == nil)
+                break
+            }
+            var wait = pollfd(fd: front.waker.descriptor, events: Int16(POLLIN), revents: 0)
+            #expect(poll(&wait, 1, 20_000) == 1)
+        }
+        #expect(front.desk.accountCount == 1)
+        #expect(front.ask("alice", "horse")?.isAccepted == true)
     }
 
     @Test func `whoever loses the race for a name with another secret is shut out`() {

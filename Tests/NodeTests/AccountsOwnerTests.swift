@@ -1,11 +1,20 @@
 import Glibc
+import Identity
 import Testing
 
 @testable import Node
 
 extension OwnerNumbers {
+    /// A user whose identifier follows from the name.
     func number(_ name: String) -> UInt32? {
-        Array(name.utf8).withUnsafeBytes { number(adding: $0) }
+        if name == "admin" { return number(.admin, name) }
+        var sum: UInt64 = 1469598103934665603
+        for byte in name.utf8 { sum = (sum ^ UInt64(byte)) &* 1099511628211 }
+        return number(Identifier(high: UInt64(name.utf8.count), low: sum), name)
+    }
+
+    func number(_ id: Identifier, _ name: String) -> UInt32? {
+        Array(name.utf8).withUnsafeBytes { number(adding: id, name: $0) }
     }
 
     func text(_ number: UInt32) -> String { String(decoding: name(of: number), as: UTF8.self) }
@@ -31,12 +40,34 @@ extension OwnerNumbers {
         #expect(owners.count == 0)
     }
 
-    @Test func `what is no name has no number`() {
+    @Test func `a name that is too long has no number`() {
         let owners = OwnerNumbers.make()
-        #expect(owners.number("") == nil)
         #expect(owners.number(String(repeating: "a", count: 65)) == nil)
         let longest = String(repeating: "a", count: 64)
         #expect(owners.number(longest).map { owners.text($0) } == longest)
+    }
+
+    @Test func `two users of one name are two owners, whatever they are called`() {
+        let owners = OwnerNumbers.make()
+        let one = Identifier(high: 7, low: 1)
+        let other = Identifier(high: 7, low: 2)
+        #expect(owners.number(one, "alice") == 2)
+        #expect(owners.number(other, "alice") == 3)
+        #expect(owners.identifier(of: 2) == one)
+        #expect(owners.identifier(of: 3) == other)
+        #expect(owners.identifier(of: 1) == .admin)
+        #expect(owners.identifier(of: 0) == OwnerNumbers.nobody)
+    }
+
+    @Test func `a user known by identifier alone gets the name from the first to tell it`() {
+        let owners = OwnerNumbers.make()
+        let id = Identifier(high: 1, low: 2)
+        #expect(owners.number(id, "") == 2)
+        #expect(owners.text(2) == "")
+        #expect(owners.number(id, "alice") == 2)
+        #expect(owners.text(2) == "alice")
+        #expect(owners.number(id, "bob") == 2)
+        #expect(owners.text(2) == "alice")
     }
 
     @Test func `a full registry adds nobody and still knows everybody`() {

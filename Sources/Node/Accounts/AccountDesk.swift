@@ -63,7 +63,8 @@ enum LoginAnswer: Equatable {
 /// Where people log in and become users: one for the node, owned by shard 0, whose loop asks it for
 /// answers after each wake-up.
 ///
-/// It carries out what `Users` decides. Hashing goes to one worker, which is started by the first
+/// It carries out what `Users` decides. A new account is handed out by `nextToStore`, to be written
+/// to the store, and exists for its user once `storeEnded` says that it is safe there. Hashing goes to one worker, which is started by the first
 /// login that needs it and is the bound on the memory: one derivation of 32 MiB at a time, given
 /// back after each. What waits is bounded three times: by the queue of the worker, by
 /// `Users.waitersMax` and, before either, by the throttle.
@@ -79,6 +80,11 @@ enum LoginAnswer: Equatable {
     private var underWay: [UInt64: LoginJob.Place] = unsafe [:]
     /// Jobs that have come back and aren't looked at yet, linked by `next`.
     private var returned: UnsafeMutablePointer<Job>?
+    /// Logins whose accounts are on their way to the store, by the number the store was given.
+    private var storing: [UInt64: LoginJob.Place] = unsafe [:]
+    private var stores: UInt64 = 0
+    /// Accounts to be stored and not yet handed out.
+    private var toStore: [(number: UInt64, account: Account)] = []
     /// The latest monotonic time we were told, for what is told us without one.
     private var lastNs: UInt64 = 0
 
@@ -107,6 +113,9 @@ enum LoginAnswer: Equatable {
         unsafe AccountDesk.freeForgotten(returned)
         unsafe AccountDesk.freeForgotten(inbox.drain())
         unsafe underWay.values.forEach { unsafe LoginJob.free($0) }
+        unsafe storing.values.forEach {
+            if unsafe $0.pointee.isForgotten.load(ordering: .relaxed) { unsafe LoginJob.free($0) }
+        }
         inbox.destroy()
     }
 
@@ -137,8 +146,8 @@ enum LoginAnswer: Equatable {
         return unsafe proceed(place, nowMs: nowMs, monotonicNs: monotonicNs)
     }
 
-    /// Whether `nextAnswer` has something to do: one load, for a loop that asks each turn.
-    var hasWork: Bool { unsafe returned != nil || !inbox.isEmpty }
+    /// Whether `nextAnswer` has something to do: a few loads, for a loop that asks each turn.
+    var hasWork: Bool { unsafe returned != nil || !inbox.isEmpty || users.hasToAskAgain }
 
     /// An answer that has become known; nil when there is none for now. Called until it says nil
     /// after each wake-up.
@@ -161,6 +170,30 @@ enum LoginAnswer: Equatable {
             }
         }
     }
+
+    /// A new account to be written to the store, if it has none of that name yet. Asked for until it
+    /// says nil after each `login` and each wake-up.
+    mutating func nextToStore() -> (number: UInt64, account: Account)? { toStore.popLast() }
+
+    /// What became of an account that was handed out: safe in the store, or refused by it. The answer
+    /// to whoever asked for it; nil when they are gone.
+    mutating func storeEnded(
+        _ number: UInt64, isStored: Bool, nowMs: UInt64
+    ) -> (asker: UInt64, answer: LoginAnswer)? {
+        guard let place = unsafe storing.removeValue(forKey: number),
+            case .store(let creation) = unsafe place.pointee.work
+        else { return nil }
+        let asker = unsafe place.pointee.asker
+        guard isStored, case .created(let account) = users.stored(creation) else {
+            users.abandoned(creation)
+            return unsafe end(place, .busy, .withdrawn).map { (asker, $0) }
+        }
+        let token = token(for: account.id, account.name, nowMs: nowMs)
+        return unsafe end(place, .created(token: token), .succeeded).map { (asker, $0) }
+    }
+
+    /// Takes an account that the store has: at start, or changed elsewhere.
+    mutating func adopt(_ account: Account) { users.adopt(account) }
 
     /// The asker went away: there will be no answer. The number may be used again at once.
     mutating func forget(asker: UInt64) {
@@ -212,11 +245,14 @@ enum LoginAnswer: Equatable {
         lastNs = monotonicNs
         switch unsafe (place.pointee.work, place.pointee.outcome) {
         case (.derive(let creation), .derived(let password)):
-            guard let account = made(creation, password, nowMs: nowMs) else {
-                return unsafe askAgain(place, nowMs: nowMs, monotonicNs: monotonicNs)
-            }
-            let token = token(for: account.id, account.name, nowMs: nowMs)
-            return unsafe end(place, .created(token: token), .succeeded)
+            let id = Randomness.identifier()
+            guard case .store(let account) = users.derived(creation, password, id: id, nowMs: nowMs)
+            else { return unsafe askAgain(place, nowMs: nowMs, monotonicNs: monotonicNs) }
+            unsafe place.pointee.work = .store(creation)
+            stores += 1
+            unsafe storing[stores] = unsafe place
+            toStore.insert((stores, account), at: 0)
+            return nil
         case (.verify(let account), .compared(let matches)):
             guard matches else { return unsafe end(place, .wrongSecret, .failed) }
             // Not the account as it is now: its secret was changed, or its user shut out.
@@ -239,18 +275,6 @@ enum LoginAnswer: Equatable {
             return unsafe end(place, .busy, .withdrawn)
         }
         return unsafe proceed(place, nowMs: nowMs, monotonicNs: monotonicNs)
-    }
-
-    /// Writes a new account; nil where its name was settled otherwise. The store is this process's
-    /// memory, so what was written is stored at once.
-    private mutating func made(
-        _ creation: Users.Creation, _ password: PasswordHash, nowMs: UInt64
-    ) -> Account? {
-        let id = Randomness.identifier()
-        guard case .store = users.derived(creation, password, id: id, nowMs: nowMs),
-            case .created(let account) = users.stored(creation)
-        else { return nil }
-        return account
     }
 
     private enum Charge {

@@ -69,9 +69,11 @@ struct Authenticator: ~Copyable {
         guard isAdmin == (claims.name == .admin), hasAdmin || !isAdmin else { return .invalid }
         var name: [UInt8] = []
         claims.name.append(to: &name)
-        guard let owner = unsafe name.withUnsafeBytes({ unsafe owners.number(adding: $0) }) else {
-            return .invalid
-        }
+        guard
+            let owner = unsafe name.withUnsafeBytes({
+                unsafe owners.number(adding: claims.subject, name: $0)
+            })
+        else { return .invalid }
         let principal = Identity.Principal(
             claims, owner: owner, scopes: isAdmin ? [.read, .write, .admin] : [.read, .write])
         cache.remember(token, as: principal, asOf: ticket, nowS: nowS)

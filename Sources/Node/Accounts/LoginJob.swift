@@ -14,6 +14,8 @@ import Synchronization
         case nothing
         case derive(Users.Creation)
         case verify(Account)
+        /// The worker is done; the account is on its way to the store.
+        case store(Users.Creation)
     }
 
     enum Outcome {
@@ -77,7 +79,7 @@ import Synchronization
         _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness)
         do throws(PasswordHash.Failure) {
             switch unsafe place.pointee.work {
-            case .nothing: break
+            case .nothing, .store: break
             case .derive:
                 let salt = Randomness.bytes(PasswordHash.saltBytes)
                 unsafe place.pointee.outcome = unsafe .derived(

@@ -1,14 +1,17 @@
 import Glibc
+import Identity
 import Keyspace
 import Machine
 import Synchronization
 
-/// The users' names and the numbers that records keep instead of them, the same on every shard.
+/// The users, and the numbers that records in memory keep instead of them, the same on every shard.
 ///
-/// A name gets its number when it is first seen and keeps it for the life of the process: records
-/// refer to it, so nothing is ever taken out or freed. Names lie in memory that never moves and are
-/// counted in only once they are whole, so that any shard reads them without a lock; only finding
-/// the number of a name takes one, which happens when a token is seen for the first time.
+/// A user is an identifier that never changes, the `sub` of their tokens, and a name to show. They
+/// get their number when they are first seen and keep it for the life of the process: records refer
+/// to it, so nothing is ever taken out or freed. What leaves the process, the log above all,
+/// carries the identifier. Users lie in memory that never moves and are counted in only once they
+/// are whole, so that any shard reads them without a lock; only finding a number takes one, which
+/// happens when a token is seen for the first time.
 ///
 /// A handle: every shard has a copy, all copies are the same registry. `admin` is
 /// `Principal.system`, who may overwrite whatever is there; nobody in particular has the empty
@@ -24,7 +27,8 @@ import Synchronization
     private static let slotsAtFirst = 1024
 
     @safe private struct State: ~Copyable {
-        /// Chunks of pointers to names, each a byte that says how long it is and its bytes.
+        /// Chunks of pointers to users: the identifier, a byte that says how long the name is, and
+        /// its bytes.
         let chunks: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeRawPointer>?>
         let namesMax: Int
         /// How many names are whole: stored after the last of them, read before any.
@@ -36,8 +40,8 @@ import Synchronization
     @safe private struct Adding: ~Copyable, @unchecked Sendable {
         var arena: UnsafeMutableRawPointer?
         var arenaLeft = 0
-        /// Open addressing, at most three quarters full. A slot is zero or the upper half of a
-        /// name's hash and its place plus one: growing needn't read the names again.
+        /// Open addressing, at most three quarters full. A slot is zero or the upper half of an
+        /// identifier's hash and its place plus one: growing needn't read the users again.
         var slots: UnsafeMutablePointer<UInt64>
         var slotMask: Int
     }
@@ -82,15 +86,34 @@ import Synchronization
         return unsafe Self.bytes(chunk[place % Self.chunkNames])
     }
 
-    /// The number of a name, given to it now if it has none yet; nil where it is no name or there
-    /// are as many as there may be.
-    func number(adding name: UnsafeRawBufferPointer) -> UInt32? {
-        guard name.count >= 1, name.count <= Self.nameBytesMax else { return nil }
-        if unsafe Self.isSame(name, Self.builtIn(Self.adminName)) {
-            return Principal.system.rawValue
+    /// The identifier behind a record's owner.
+    func identifier(of number: UInt32) -> Identifier {
+        let place = Int(number) - Int(Principal.firstNamed)
+        guard place >= 0 else {
+            return number == Principal.system.rawValue ? .admin : Self.nobody
         }
+        let published = unsafe state.pointee.published.load(ordering: .acquiring)
+        invariant(place < published, "owner \(number) of \(published)")
+        return unsafe Self.identifier(
+            state.pointee.chunks[place / Self.chunkNames]![
+                place % Self.chunkNames])
+    }
+
+    /// Stands for `Principal.anonymous` where a record leaves the process.
+    static let nobody = Identifier(high: 0, low: 0)
+
+    /// The number of a user, given to them now if they have none yet; nil where the name is none or
+    /// there are as many as there may be.
+    ///
+    /// An empty name is one that isn't known yet: records come back from the log before the
+    /// accounts that say who their owners are. It is filled in by the first to know it, which has
+    /// to be before anybody asks for names.
+    func number(adding id: Identifier, name: UnsafeRawBufferPointer) -> UInt32? {
+        guard name.count <= Self.nameBytesMax else { return nil }
+        if id == .admin { return Principal.system.rawValue }
+        if id == Self.nobody { return Principal.anonymous.rawValue }
         var hasher = Hasher()
-        unsafe hasher.combine(bytes: name)
+        hasher.combine(id)
         let tag = UInt64(UInt(bitPattern: hasher.finalize())) >> 32
         let state = unsafe self.state
         let place: Int? = unsafe state.pointee.adding.withLock { adding in
@@ -98,11 +121,13 @@ import Synchronization
             while unsafe adding.slots[slot] != 0 {
                 let found = unsafe adding.slots[slot]
                 let place = Int(found & 0xffff_ffff) - 1
-                if found >> 32 == tag {
-                    let chunk = unsafe state.pointee.chunks[place / Self.chunkNames]!
-                    if unsafe Self.isSame(name, Self.bytes(chunk[place % Self.chunkNames])) {
-                        return place
+                let chunk = unsafe state.pointee.chunks[place / Self.chunkNames]!
+                let kept = unsafe chunk + place % Self.chunkNames
+                if found >> 32 == tag, unsafe Self.identifier(kept.pointee) == id {
+                    if name.count > 0, unsafe Self.bytes(kept.pointee).isEmpty {
+                        unsafe kept.pointee = unsafe Self.keep(id, name, &adding)
                     }
+                    return place
                 }
                 slot = (slot + 1) & adding.slotMask
             }
@@ -113,7 +138,7 @@ import Synchronization
                 unsafe state.pointee.chunks[chunkNumber] = .allocate(capacity: Self.chunkNames)
             }
             unsafe (state.pointee.chunks[chunkNumber]! + place % Self.chunkNames)
-                .initialize(to: Self.keep(name, &adding))
+                .initialize(to: Self.keep(id, name, &adding))
             unsafe adding.slots[slot] = tag << 32 | UInt64(place + 1)
             unsafe state.pointee.published.store(place + 1, ordering: .releasing)
             if (place + 1) * 4 > (adding.slotMask + 1) * 3 { Self.grow(&adding, count: place + 1) }
@@ -125,17 +150,21 @@ import Synchronization
     // MARK: Under the lock
 
     private static func keep(
-        _ name: UnsafeRawBufferPointer, _ adding: inout Adding
+        _ id: Identifier, _ name: UnsafeRawBufferPointer, _ adding: inout Adding
     ) -> UnsafeRawPointer {
-        if adding.arenaLeft < name.count + 1 {
+        let bytes = nameOffset + name.count
+        if adding.arenaLeft < bytes {
             unsafe adding.arena = .allocate(byteCount: arenaBytes, alignment: 8)
             adding.arenaLeft = arenaBytes
         }
         let start = unsafe adding.arena!
-        unsafe start.storeBytes(of: UInt8(name.count), as: UInt8.self)
-        unsafe (start + 1).copyMemory(from: name.baseAddress!, byteCount: name.count)
-        unsafe adding.arena = unsafe start + name.count + 1
-        adding.arenaLeft -= name.count + 1
+        unsafe start.storeBytes(of: id, as: Identifier.self)
+        unsafe start.storeBytes(of: UInt8(name.count), toByteOffset: lengthOffset, as: UInt8.self)
+        if let from = name.baseAddress {
+            unsafe (start + nameOffset).copyMemory(from: from, byteCount: name.count)
+        }
+        unsafe adding.arena = unsafe start + bytes
+        adding.arenaLeft -= bytes
         return UnsafeRawPointer(start)
     }
 
@@ -156,15 +185,16 @@ import Synchronization
 
     // MARK: Names
 
-    private static func bytes(_ kept: UnsafeRawPointer) -> UnsafeRawBufferPointer {
-        unsafe UnsafeRawBufferPointer(start: kept + 1, count: Int(kept.load(as: UInt8.self)))
+    private static var lengthOffset: Int { MemoryLayout<Identifier>.size }
+    private static var nameOffset: Int { lengthOffset + 1 }
+
+    private static func identifier(_ kept: UnsafeRawPointer) -> Identifier {
+        unsafe kept.loadUnaligned(as: Identifier.self)
     }
 
-    private static func isSame(
-        _ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer
-    ) -> Bool {
-        unsafe one.count == other.count
-            && memcmp(one.baseAddress!, other.baseAddress!, one.count) == 0
+    private static func bytes(_ kept: UnsafeRawPointer) -> UnsafeRawBufferPointer {
+        let count = unsafe Int(kept.load(fromByteOffset: lengthOffset, as: UInt8.self))
+        return unsafe UnsafeRawBufferPointer(start: kept + nameOffset, count: count)
     }
 
     private static func builtIn(_ name: StaticString) -> UnsafeRawBufferPointer {

@@ -121,6 +121,7 @@ extension Shard {
             name: name, secret: secret, from: address, asker: asker.number,
             nowMs: UInt64(wallMs), monotonicNs: Clock.monotonicNs())
         if let answer { deliver(answer, to: asker) }
+        storeAccounts()
     }
 
     /// Hands out what the password worker has decided since.
@@ -131,6 +132,37 @@ extension Shard {
         {
             deliver(answer, to: Asker(number: asker))
         }
+        storeAccounts()
+    }
+
+    /// Brings new accounts to the shards that keep them. The desk hears of each when the disk has
+    /// it.
+    private mutating func storeAccounts() {
+        guard let desk = unsafe desk else { return }
+        while let (serial, account) = unsafe desk.pointee.nextToStore() {
+            var name: [UInt8] = []
+            account.name.append(to: &name)
+            let isPosted = unsafe name.withUnsafeBytes { key in
+                unsafe account.encoded.withUnsafeBytes { value in
+                    unsafe store(key, value, in: ReservedTable.accounts, onlyNew: true) {
+                        unsafe $0.pointee.account = serial
+                    }
+                }
+            }
+            if !isPosted { accountStored(serial, .serviceUnavailable) }
+        }
+    }
+
+    /// The store has an account, or refuses it.
+    mutating func accountStored(_ serial: UInt64, _ status: HTTPStatus) {
+        guard let desk = unsafe desk else { return }
+        if let (asker, answer) = unsafe desk.pointee.storeEnded(
+            serial, isStored: status == .created, nowMs: UInt64(wallMs))
+        {
+            deliver(answer, to: Asker(number: asker))
+        }
+        // Others may have waited for this name.
+        readLogins()
     }
 
     mutating func receiveLogin(_ message: UnsafeRawBufferPointer, from shard: Int) {

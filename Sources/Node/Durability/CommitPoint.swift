@@ -15,11 +15,12 @@ import Keyspace
         let bytes: UnsafeMutableRawBufferPointer
     }
 
-    /// Writes up to this position are as safe as the node promises.
+    /// Writes up to this position may be told of: they are as safe as the node promises.
     private(set) var safe: CommitPosition = 0
-    /// No record with a later stamp is known to be safe.
-    private(set) var safeStamp = Stamp(rawValue: 0)
-    /// Whether a write is safe only some time after the turn it was made in.
+    /// The disk has confirmed writes up to this position, and every record up to this stamp.
+    private(set) var synced: CommitPosition = 0
+    private(set) var syncedStamp = Stamp(rawValue: 0)
+    /// Whether a write may be told of only when the disk has it (`--fsync always`).
     var waitsForDisk = false
 
     private var held: [Held] = []
@@ -28,17 +29,27 @@ import Keyspace
 
     /// Whether what tells of this position may not leave at the end of this turn.
     @inline(__always)
-    func mustHold(_ position: CommitPosition) -> Bool { waitsForDisk && position > safe }
+    func mustHold(_ position: CommitPosition) -> Bool { waitsForDisk && position > synced }
 
-    /// Writes up to this position, and records up to this stamp, are safe.
-    mutating func reached(_ position: CommitPosition, _ stamp: Stamp) {
+    func mustHold(_ outcome: Outcome) -> Bool {
+        (waitsForDisk || outcome.needsSync) && outcome.position > synced
+    }
+
+    /// The log's file has the writes up to this position.
+    mutating func wrote(_ position: CommitPosition) {
+        if !waitsForDisk { safe = max(safe, position) }
+    }
+
+    /// The disk has them, and every record up to the stamp.
+    mutating func synced(_ position: CommitPosition, _ stamp: Stamp) {
+        synced = max(synced, position)
         safe = max(safe, position)
-        safeStamp = max(safeStamp, stamp)
+        syncedStamp = max(syncedStamp, stamp)
     }
 
     var heldCount: Int { held.count - firstHeld }
 
-    /// Keeps a message for a shard, and its memory, until the position is safe. Messages are held
+    /// Keeps a message for a shard, and its memory, until the disk has the position. Messages are held
     /// in the order of what they tell of.
     mutating func hold(
         _ message: UnsafeMutableRawBufferPointer, until position: CommitPosition, for target: Int
@@ -46,9 +57,9 @@ import Keyspace
         unsafe held.append(Held(position: position, target: target, bytes: message))
     }
 
-    /// The next message whose position has become safe; whoever takes it frees its memory.
+    /// The next message whose position the disk has; whoever takes it frees its memory.
     mutating func nextReleased() -> (target: Int, bytes: UnsafeMutableRawBufferPointer)? {
-        guard firstHeld < held.count, held[firstHeld].position <= safe else { return nil }
+        guard firstHeld < held.count, held[firstHeld].position <= synced else { return nil }
         let next = held[firstHeld]
         firstHeld += 1
         if firstHeld == held.count {

@@ -19,7 +19,7 @@ extension Shard {
     /// The commit point of a turn: makes its writes safe, and lets go of what waited for that.
     /// Nothing that tells of a write leaves before.
     mutating func commit() {
-        commitPoint.reached(keyspace.position, keyspace.clock.last)
+        commitPoint.synced(keyspace.position, keyspace.clock.last)
         releaseHeld()
     }
 

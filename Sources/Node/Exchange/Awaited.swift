@@ -1,3 +1,4 @@
+import Keyspace
 import Machine
 
 /// A place in a connection's order of answers, kept for one that is not here yet or that came
@@ -18,6 +19,10 @@ import Machine
     /// A part of a request about many keys, and which.
     var gather: UnsafeMutablePointer<Gather>? = nil
     var slot: UInt32 = 0
+    /// The number of an account on its way to the store; 0: of none.
+    var account: UInt64 = 0
+    /// What a table is set to once its record is stored.
+    var settings: (table: TableNumber, TableSettingsBody.Settings)? = nil
     /// The whole reply, once it is ready and not yet its turn.
     var bytes: UnsafeMutablePointer<UInt8>?
     var count: Int
@@ -67,8 +72,7 @@ import Machine
         unsafe (places + Int(place)).initialize(
             to: Awaited(
                 connection: connection, next: Self.none, serial: serial, shape: shape,
-                isReady: false, isRemote: true, gather: nil, slot: 0, bytes: nil, count: 0,
-                capacity: 0))
+                isReady: false, isRemote: true, bytes: nil, count: 0, capacity: 0))
         return place
     }
 

@@ -22,6 +22,8 @@ import Wire
     var tag: (version: UInt64, stamp: Stamp)? = nil
     /// What the outcome tells of: it leaves when this position is safe.
     var position: CommitPosition = 0
+    /// It leaves only when the disk has it, whatever `--fsync` says: the node's own records.
+    var needsSync = false
 
     static func record(_ status: HTTPStatus, _ record: Record) -> Outcome {
         Outcome(status: status, body: .record(record), tag: (record.version, record.stamp))

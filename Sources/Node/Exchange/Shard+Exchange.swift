@@ -55,7 +55,8 @@ extension Shard {
         return true
     }
 
-    /// Answers with an outcome: now, or when what it tells of is safe.
+    /// Answers with an outcome: now, or when what it tells of is safe. To this shard itself it comes
+    /// at the end of the turn, as it would come from another.
     mutating func postAnswer(_ outcome: Outcome, to target: Int, ticket: UInt64) {
         let head = unsafe Message.Answer(
             status: outcome.status.rawValue, hasTag: outcome.tag != nil, extras: .none,
@@ -63,7 +64,7 @@ extension Shard {
             stamp: outcome.tag?.stamp.rawValue ?? 0, bodyCount: 0, bodyMemory: nil)
         let owners = owners
         let count = outcome.bodyCount(owners)
-        if commitPoint.mustHold(outcome.position) {
+        if target == number || commitPoint.mustHold(outcome) {
             return holdAnswer(head, bodyCount: count, telling: outcome.position, to: target) {
                 outcome.writeBody(owners, into: &$0)
             }
@@ -268,6 +269,15 @@ extension Shard {
             let slot = unsafe Int(awaited.places[Int(place)].slot)
             awaited.give(place)
             unsafe heardElsewhere(gather, slot, status, body)
+        } else if let place = awaited.place(of: head.ticket),
+            case let account = unsafe awaited.places[Int(place)].account, account != 0
+        {
+            awaited.give(place)
+            accountStored(account, status)
+        } else if let place = awaited.place(of: head.ticket),
+            let (table, change) = unsafe awaited.places[Int(place)].settings, status == .created
+        {
+            settingsStored(head.ticket, table, change)
         } else {
             deliver(head.ticket) { shard, index, shape in
                 unsafe shard.replyAnswer(

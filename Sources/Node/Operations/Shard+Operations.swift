@@ -86,7 +86,8 @@ extension Shard {
         }
         return unsafe NodeSnapshot(
             facts: state.pointee.facts, nowMs: wallMs,
-            isDraining: acceptsNoMoreRequests, shards: tallies, tables: tables.count,
+            isDraining: acceptsNoMoreRequests, shards: tallies,
+            tables: tables.count - Int(ReservedTable.count),
             bodyBytes: state.pointee.bodyBytes.load(ordering: .relaxed),
             bodyBytesMax: settings.bodyBudgetBytes, blockBytes: BlockPool.blockBytes,
             blockPoolBytes: ShardSettings.blockPoolBytes, connectionsMax: settings.connectionsMax,
@@ -115,7 +116,9 @@ extension Shard {
     /// Before the answers to what changed it leave, so that nobody finds less than they wrote. Not
     /// each turn: the compiler copies the keyspace's struct to look at it.
     mutating func measureKeyspace() {
-        tally.keys = UInt64(truncatingIfNeeded: keyspace.count)
+        var own = 0
+        for table in 0..<ReservedTable.count { own += keyspace.count(of: table) }
+        tally.keys = UInt64(truncatingIfNeeded: keyspace.count - own)
         tally.keyspaceBytes = UInt64(truncatingIfNeeded: keyspace.memoryBytes)
         tally.tombstones = UInt64(truncatingIfNeeded: keyspace.tombstoneEntries)
         figures.publish(&tally)

@@ -144,6 +144,7 @@ import Wire
         unsafe backlogs = unsafe Array(repeating: [], count: start.state.pointee.shardCount)
         self.keyspace = keyspace
         tables = Tables(seed: start.keyspace.seed)
+        ReservedTable.open(in: &tables)
         registry = start.registry
         owners = start.owners
         authenticator = Authenticator(

@@ -68,13 +68,7 @@ extension Shard {
                     return replyError(
                         index, shape, .insufficientStorage, "There are too many tables")
                 }
-                registry.change(table) { info in
-                    info.isConfigured = true
-                    if let read = settings.read { info.readRule = read }
-                    if let consistency = settings.consistency { info.consistency = consistency }
-                }
-                registry.update(&tables)
-                replySettings(index, shape, table)
+                storeSettings(index, shape, table, settings)
             }
         case .options:
             replyOptions(index, request, shape, allow: "GET, HEAD, PUT, OPTIONS")
@@ -82,7 +76,7 @@ extension Shard {
         }
     }
 
-    private mutating func replySettings(
+    mutating func replySettings(
         _ index: UInt32, _ shape: ReplyShape, _ table: TableNumber
     ) {
         var writer = unsafe ByteWriter(scratch, capacity: Self.scratchBytes)

@@ -42,7 +42,7 @@ extension Shard {
         let target = unsafe shard(of: work.key, in: table)
         guard target != number else {
             let outcome = carryOut(work)
-            if commitPoint.mustHold(outcome.position) {
+            if commitPoint.mustHold(outcome) {
                 return postAnswer(outcome, to: number, ticket: awaitAnswer(index, shape))
             }
             return replyOutcome(index, shape, outcome)
@@ -170,7 +170,7 @@ extension Shard {
             }
         }
         var found = Outcome.record(.ok, record)
-        if commitPoint.waitsForDisk, record.stamp > commitPoint.safeStamp {
+        if commitPoint.waitsForDisk, record.stamp > commitPoint.syncedStamp {
             found.position = keyspace.position
         }
         return found
@@ -247,6 +247,7 @@ extension Shard {
             // D answers 201 to every PUT, whether the key is new or not.
             var made = Outcome.record(.created, record)
             made.position = reply.position
+            made.needsSync = command.key.table < ReservedTable.count
             return made
         case .deleted:
             return Outcome(

@@ -12,7 +12,10 @@ import Synchronization
     private var tables: Tables
     private let changes = Atomic<UInt64>(0)
 
-    init(seed: UInt64) { tables = Tables(seed: seed) }
+    init(seed: UInt64) {
+        tables = Tables(seed: seed)
+        ReservedTable.open(in: &tables)
+    }
 
     /// Grows with every change of a table's settings.
     var generation: UInt64 { changes.load(ordering: .acquiring) }

@@ -11,6 +11,12 @@ enum TableSettingsBody {
     struct Settings: Equatable, Sendable {
         var read: ReadRule?
         var consistency: TableConsistency?
+
+        func apply(to info: inout TableInfo) {
+            info.isConfigured = true
+            if let read { info.readRule = read }
+            if let consistency { info.consistency = consistency }
+        }
     }
 
     enum Parsed: Equatable, Sendable {
@@ -76,6 +82,18 @@ enum TableSettingsBody {
         writer.write(word(read))
         writer.write("\",\"consistency\":\"")
         writer.write(word(consistency == .inherited ? inherited : consistency))
+        writer.write("\"}")
+    }
+
+    /// What is kept of a table's settings, to be read by `parse`: a consistency that is only
+    /// inherited is not the table's own.
+    static func writeStored(_ info: TableInfo, into writer: inout ByteWriter) {
+        writer.write("{\"read\":\"")
+        writer.write(word(info.readRule))
+        if info.consistency != .inherited {
+            writer.write("\",\"consistency\":\"")
+            writer.write(word(info.consistency))
+        }
         writer.write("\"}")
     }
 
