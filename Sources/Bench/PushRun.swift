@@ -2,7 +2,7 @@ import Glibc
 import Machine
 import Synchronization
 
-/// `push` and `hold`: streams that listen, and for `push` one thread that writes.
+/// `push` and `hold`: streams that listen, and for `push` threads that write.
 struct PushRun {
     let settings: Settings
     let peer: Peer
@@ -33,7 +33,7 @@ struct PushRun {
             unsafe control.pointee.startNs.store(.max, ordering: .releasing)
             listeners.join()
             throw RunError(
-                "no stream was answered with 200: is \(subscription.path) the path, and is a "
+                "no stream was answered with \(subscription.status): is \(subscription.path) the path, and is a "
                     + "--user or a --header needed?")
         }
         let held = ServerFigures.read(pid: settings.pid, cgroup: settings.cgroup)
@@ -57,11 +57,14 @@ struct PushRun {
         var texts = RequestTexts(settings: settings, headers: headers)
         texts.isStamped = true
         let run = RequestRun(settings: settings, peer: peer, maker: maker, headers: headers)
-        var plan = run.plan(thread: 0)
-        plan.threads = 1
-        plan.connections = settings.connections
+        let plans = (0..<settings.writers).map { thread in
+            var plan = run.plan(thread: thread)
+            plan.threads = settings.writers
+            plan.connections = RequestRun.share(settings.connections, thread, settings.writers)
+            return plan
+        }
         unsafe control.pointee.ready.store(0, ordering: .releasing)
-        var senders = unsafe try run.start([plan], texts, log, control)
+        var senders = unsafe try run.start(plans, texts, log, control)
         if let failure = senders.failure {
             unsafe control.pointee.startNs.store(.max, ordering: .releasing)
             senders.join()
@@ -69,7 +72,7 @@ struct PushRun {
             throw RunError(failure)
         }
         var watch = unsafe Watch(settings: settings, startNs: RequestRun.begin(control))
-        unsafe watch.follow(control, threads: 1) { listeners.progress }
+        unsafe watch.follow(control, threads: settings.writers) { listeners.progress }
         senders.join()
         listeners.join()
         let sent = senders.merged()
@@ -110,7 +113,9 @@ struct PushRun {
             plan.durationNs = UInt64(settings.durationMs) * 1_000_000
             plan.drainNs = UInt64(settings.drainMs) * 1_000_000
             plan.staleNs = UInt64(settings.staleMs) * 1_000_000
-            plan.hasWriters = settings.command == .push
+            plan.writers = settings.command == .push ? settings.writers : 0
+            plan.isWebSocket = settings.isWebSocket
+            plan.stoppedFrom = settings.listeners - settings.stopped
             return plan
         }
     }
@@ -119,7 +124,7 @@ struct PushRun {
         SubscriptionText(
             path: settings.subscribePath ?? (settings.command == .hold ? settings.path : nil)
                 ?? "/\(settings.table)/subscribe/\(RequestTemplate.keyPlaceholder)",
-            host: settings.target, headers: headers)
+            host: settings.target, headers: headers, isWebSocket: settings.isWebSocket)
     }
 
     /// Tells this run's events from those of the one before; it need not be secret.
@@ -129,11 +134,13 @@ struct PushRun {
 
     private var conditions: [String] {
         var words = ["\(settings.listeners) listeners", "\(settings.threads) threads"]
+        if settings.isWebSocket { words.append("WebSocket") }
+        if settings.stopped > 0 { words.append("\(settings.stopped) of them stop reading") }
         if settings.sources > 1 { words.append("\(settings.sources) source addresses") }
         if settings.command == .push {
             words.append(
                 "\(Cells.decimals(settings.rate ?? 0, 1)) events/s (\(settings.arrivals.rawValue)) "
-                    + "over \(settings.connections) connections")
+                    + "over \(settings.connections) connections of \(settings.writers) threads")
             words.append("\(settings.keys) keys (\(settings.distribution.rawValue))")
             words.append("values of \(settings.size) B")
         }
@@ -141,17 +148,5 @@ struct PushRun {
             "\(Cells.decimals(Double(settings.durationMs) / 1000, 1)) s after "
                 + "\(Cells.decimals(Double(settings.warmupMs) / 1000, 1)) s of warm-up")
         return words
-    }
-}
-
-/// What a listener asks for, for each thread to prepare its own.
-struct SubscriptionText: Sendable {
-    let path: String
-    let host: String
-    let headers: [String]
-
-    var template: RequestTemplate {
-        .http(
-            method: "GET", path: path, host: host, headers: headers + ["Accept: text/event-stream"])
     }
 }

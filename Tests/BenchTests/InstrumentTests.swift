@@ -137,20 +137,23 @@ import Testing
 
     private let push = "push --warmup 0 --arrivals even --drain 1s "
 
-    @Test(arguments: [false, true])
-    func `a good server's events are all heard, once, in order`(_ splits: Bool) throws {
+    @Test(arguments: [false, true], ["", "--writers 3", "--ws"])
+    func `a good server's events are all heard, once, in order`(
+        _ splits: Bool, _ words: String
+    ) throws {
         var faults = Faults()
         faults.splits = splits
         let (report, injected) = try run(
-            push + "--duration 1s --rate 100 --listeners 12 --threads 2 --keys 3 --stale 60s",
-            faults)
+            push + "--duration 1s --rate 100 --listeners 12 --threads 2 --keys 3 --stale 60s "
+                + words, faults)
         #expect(injected.events == 100)
         #expect(report.figure("events") == 100)
         #expect(report.figure("events_heard_by_all") == 100)
         #expect(report.figure("deliveries") == Double(injected.deliveries))
-        for fault in ["missed", "duplicates", "out_of_order", "stale"] {
+        for fault in ["missed", "duplicates", "out_of_order", "stale", "behind_at_end"] {
             #expect(report.figure(fault) == 0, "\(fault)")
         }
+        #expect(injected.pongs == (words == "--ws" ? 12 : 0))
         #expect(report.latency("delivery")?.count == UInt64(injected.deliveries))
         #expect(report.latency("by the kernel")?.count == UInt64(injected.deliveries))
         #expect(report.latency("last listener")?.count == 100)
@@ -186,6 +189,112 @@ import Testing
         #expect(report.figure("missed") == 0)
         #expect((report.latency("delivery")?.maximum ?? 0) >= 200_000_000)
         #expect((report.latency("last listener")?.maximum ?? 0) >= 199_000_000)
+    }
+
+    @Test(arguments: ["", "--ws"])
+    func `streams that end are gone on with from the last id, and nothing is missed`(
+        _ words: String
+    ) throws {
+        var faults = Faults()
+        faults.cutEvery = 10
+        let (report, injected) = try run(
+            push + "--duration 1s --rate 50 --listeners 4 --connections 1 --stale 60s "
+                + "--drain 5s " + words, faults)
+        #expect(injected.cut > 0)
+        #expect(injected.resumed > 0)
+        #expect(report.figure("resumed") == Double(injected.resumed))
+        #expect(report.figure("deliveries") == 200)
+        for fault in ["missed", "duplicates", "out_of_order", "behind_at_end"] {
+            #expect(report.figure(fault) == 0, "\(fault)")
+        }
+    }
+
+    @Test func `a server that goes on with an event too many is found out`() throws {
+        var faults = Faults()
+        faults.cutEvery = 10
+        faults.resumption = .replayOneTooMany
+        let (report, injected) = try run(
+            push + "--duration 1s --rate 50 --listeners 3 --connections 1 --stale 60s --drain 5s",
+            faults)
+        #expect(injected.resumed > 0)
+        #expect(report.figure("duplicates") == Double(injected.resumed))
+        #expect(report.figure("missed") == 0)
+    }
+
+    @Test(arguments: ["", "--ws"])
+    func `what a reset stands for was not missed`(_ words: String) throws {
+        var faults = Faults()
+        faults.cutEvery = 10
+        faults.resumption = .reset
+        let (report, injected) = try run(
+            push + "--duration 1s --rate 50 --listeners 3 --connections 1 --stale 60s --drain 5s "
+                + words, faults)
+        #expect(injected.resumed > 0)
+        #expect(report.figure("resets") == Double(injected.resumed))
+        #expect(report.figure("missed") == 0)
+        #expect(report.figure("behind_at_end") == 0)
+        #expect(
+            (report.figure("conflated") ?? 0) + (report.figure("deliveries") ?? 0) == 150)
+        #expect((report.figure("conflated") ?? 0) > 0)
+    }
+
+    @Test func `what is left out in silence after a stream has ended was missed`() throws {
+        var faults = Faults()
+        faults.cutEvery = 10
+        faults.resumption = .silence
+        let (report, injected) = try run(
+            push + "--duration 1s --rate 50 --listeners 3 --connections 1 --stale 60s --drain 1s",
+            faults)
+        #expect(injected.resumed > 0)
+        #expect((report.figure("missed") ?? 0) > 0)
+        #expect(report.figure("conflated") == nil)
+        #expect((report.figure("missed") ?? 0) + (report.figure("deliveries") ?? 0) == 150)
+    }
+
+    @Test(arguments: ["", "--ws"])
+    func `events left out with a word are conflated, not missed`(_ words: String) throws {
+        var faults = Faults()
+        faults.laggedEvery = 7
+        let (report, injected) = try run(
+            push + "--duration 1s --rate 100 --listeners 4 --stale 60s " + words, faults)
+        #expect(injected.lagged > 0)
+        #expect(report.figure("lagged") == Double(injected.lagged))
+        #expect(report.figure("skipped_said") == Double(injected.lagged))
+        #expect(report.figure("conflated") == Double(injected.lagged))
+        #expect(report.figure("missed") == 0)
+    }
+
+    @Test func `the last event left out leaves a listener behind`() throws {
+        var faults = Faults()
+        faults.droppedEvery = 100
+        let (report, _) = try run(
+            push + "--duration 1s --rate 100 --listeners 4 --connections 1 --stale 60s", faults)
+        #expect(report.figure("missed") == 4)
+        #expect(report.figure("behind_at_end") == 4)
+    }
+
+    @Test func `listeners that stop reading read on after the last event`() throws {
+        let (report, injected) = try run(
+            push + "--duration 1s --rate 100 --listeners 6 --stopped 2 --threads 2 --stale 60s",
+            Faults())
+        #expect(injected.deliveries == 600)
+        #expect(report.figure("deliveries") == 400)
+        #expect(report.figure("stopped.deliveries") == 200)
+        #expect(report.figure("stopped.missed") == 0)
+        #expect(report.figure("stopped.behind_at_end") == 0)
+        // What they heard late is in no latency.
+        #expect(report.latency("delivery")?.count == 400)
+        #expect(report.figure("events_heard_by_all") == 100)
+    }
+
+    @Test func `how far listeners were behind counts from the change they did not know`() throws {
+        var faults = Faults()
+        faults.laggedEvery = 2
+        let (report, _) = try run(
+            push + "--duration 1s --rate 20 --listeners 2 --connections 1 --stale 60s", faults)
+        // Every second event is left out, so a change is 50 ms old when the next one is heard.
+        #expect((report.latency("behind")?["p50"] ?? 0) >= 49_000_000)
+        #expect((report.latency("delivery")?["p50"] ?? 0) < 40_000_000)
     }
 
     @Test func `idle streams are held and counted`() throws {

@@ -192,3 +192,76 @@ import Testing
         return String(letters)
     }
 }
+
+@Suite("The account of a listener") struct AccountTests {
+    /// Events by number, each answered before the next; `s` marks the present state.
+    private func account(_ words: String) -> (Account, verdicts: String) {
+        var account = Account()
+        account.connected(isResuming: false)
+        var verdicts = ""
+        for word in words.split(separator: " ") {
+            switch word {
+            case "reset": account.reset()
+            case "connect": account.connected(isResuming: false)
+            case "resume": account.connected(isResuming: true)
+            case _ where word.hasPrefix("lagged"):
+                account.lagged(skipped: UInt32(word.dropFirst(6)) ?? 0)
+            default:
+                let isState = word.hasPrefix("s")
+                let number = UInt32(isState ? word.dropFirst() : word) ?? 0
+                let stamp = Stamp(
+                    run: 1, event: number - 1, key: 0, sequence: number, settled: number - 1,
+                    sentNs: 1)
+                switch account.hear(stamp, isState: isState, isMeasured: true) {
+                case .new: verdicts += "n"
+                case .overtaken: verdicts += "v"
+                case .outOfOrder: verdicts += "o"
+                case .duplicate: verdicts += "d"
+                case .state: verdicts += "s"
+                }
+            }
+        }
+        return (account, verdicts)
+    }
+
+    @Test(
+        arguments: [
+            ("1 2 3", "nnn", 0, 0), ("1 3", "nn", 1, 0), ("1 lagged1 3", "nn", 0, 1),
+            ("1 3 lagged1", "nn", 0, 1), ("1 lagged5 3", "nn", 0, 1),
+            // The state stands for what came before it, and is no event a second time.
+            ("s2 3", "sn", 0, 2), ("s2 2 3", "sdn", 0, 2), ("1 connect s3", "ns", 0, 2),
+            ("1 resume 2 3", "nnn", 0, 0), ("1 resume 3", "nn", 1, 0),
+            // Asked to go on, a server that only tells the state has left the rest out in silence.
+            ("1 resume s3", "ns", 2, 0), ("1 resume reset s3", "ns", 0, 2),
+            ("1 2 3 resume reset s3", "nnns", 0, 0), ("1 2 3 resume reset s2", "nnno", 0, 0),
+            ("1 2 connect 3", "nnn", 0, 0), ("1 connect 3", "nn", 1, 0),
+        ] as [(String, String, UInt32, UInt32)])
+    func `what was left out is told apart by whether it was said`(
+        _ words: String, _ verdicts: String, _ missed: UInt32, _ conflated: UInt32
+    ) {
+        let (account, got) = account(words)
+        #expect(got == verdicts)
+        #expect(account.unheard(of: 3) == (missed, conflated), "\(words)")
+    }
+
+    @Test func `who has the last event, or one written beside it, is at the truth`() {
+        let log = EventLog.make(run: 1, keys: 2)
+        for number: UInt32 in 0..<3 {
+            _ = log.next(key: 0, sentNs: 1)
+            log.answered(number, isSuccess: true)
+        }
+        #expect(!log.isFinal(2, ofKey: 0) && log.isFinal(3, ofKey: 0))
+        // Nothing was written to the other key.
+        #expect(log.isFinal(0, ofKey: 1))
+        // Two under way together: either may be what stays.
+        _ = log.next(key: 0, sentNs: 1)
+        _ = log.next(key: 0, sentNs: 1)
+        log.answered(4, isSuccess: true)
+        log.answered(3, isSuccess: true)
+        #expect(!log.isFinal(3, ofKey: 0) && log.isFinal(4, ofKey: 0) && log.isFinal(5, ofKey: 0))
+        // One that the server refused is nobody's truth.
+        _ = log.next(key: 0, sentNs: 1)
+        log.answered(5, isSuccess: false)
+        #expect(log.isFinal(5, ofKey: 0))
+    }
+}

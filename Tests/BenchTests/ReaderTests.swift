@@ -188,11 +188,150 @@ func cuttings(_ bytes: [UInt8]) -> [[[UInt8]]] {
         ("data:\n\n", ["<>"]),
     ]
 
+    @Test func `ids and retry times are read however they are cut`() {
+        let text = "retry: 2000\n\nid: a:7\ndata: x\n\nid\ndata: y\n\nretry: soon\ndata: z\n\n"
+        for pieces in cuttings(Array(text.utf8)) {
+            var reader = EventStreamReader()
+            defer { reader.reset() }
+            var found: [String] = []
+            for var piece in pieces {
+                var used = 0
+                piece.withUnsafeMutableBufferPointer { bytes in
+                    while used < bytes.count {
+                        let step = reader.next(bytes.baseAddress! + used, bytes.count - used)
+                        used += step.consumed
+                        if let retryMs = step.retryMs { found.append("retry \(retryMs)") }
+                        if let id = step.id {
+                            let text = UnsafeBufferPointer(start: id, count: step.idCount)
+                            found.append("id \(String(decoding: text, as: UTF8.self))")
+                        }
+                    }
+                }
+            }
+            #expect(found == ["retry 2000", "id a:7", "id "])
+        }
+    }
+
     @Test(arguments: examples.indices)
     func `events are the same however they are cut`(_ index: Int) {
         let example = EventStreamReaderTests.examples[index]
         for pieces in cuttings(Array(example.text.utf8)) {
             #expect(read(pieces) == example.events, "\(pieces.count) pieces: \(example.text)")
+        }
+    }
+}
+
+@Suite("WebSocket frames, as a client reads them") struct WebSocketReaderTests {
+    private func read(_ pieces: [[UInt8]]) -> [String] {
+        var reader = WebSocketReader()
+        defer { reader.reset() }
+        var found: [String] = []
+        for var piece in pieces {
+            var used = 0
+            piece.withUnsafeMutableBufferPointer { bytes in
+                while used < bytes.count {
+                    let step = reader.next(bytes.baseAddress! + used, bytes.count - used)
+                    used += step.consumed
+                    let data = UnsafeBufferPointer(
+                        start: UnsafePointer(step.data), count: step.dataCount)
+                    let text = String(decoding: data, as: UTF8.self)
+                    switch step.kind {
+                    case .needMore: break
+                    case .message: found.append(text)
+                    case .ping: found.append("ping \(text)")
+                    case .pong: found.append("pong \(text)")
+                    case .close: found.append("close")
+                    case .violation:
+                        found.append("!")
+                        used = bytes.count
+                    }
+                }
+            }
+            if found.last == "!" { break }
+        }
+        return found
+    }
+
+    private static func frame(_ first: UInt8, _ text: String) -> [UInt8] {
+        let count = text.utf8.count
+        let length: [UInt8] =
+            count < 126
+            ? [UInt8(count)]
+            : count < 65_536
+                ? [126, UInt8(count >> 8), UInt8(count & 255)]
+                : [127] + (0..<8).map { UInt8(count >> (56 - 8 * $0) & 255) }
+        return [first] + length + Array(text.utf8)
+    }
+
+    private static let long = String(repeating: "x", count: 300)
+
+    static let examples: [(bytes: [UInt8], found: [String])] = [
+        (frame(0x81, "hello") + frame(0x81, "") + frame(0x82, "b"), ["hello", "", "b"]),
+        (frame(0x81, long) + frame(0x8A, ""), [long, "pong "]),
+        // A message in three parts with a ping between them.
+        (
+            frame(0x01, "he") + frame(0x89, "?") + frame(0x00, "l") + frame(0x80, "lo")
+                + frame(0x88, ""), ["ping ?", "hello", "close"]
+        ),
+        (frame(0x81, "a") + [0x81, 0x81, 0, 0, 0, 0, 0x61], ["a", "!"]),
+        (frame(0xC1, "compressed"), ["!"]), (frame(0x83, "reserved"), ["!"]),
+        (frame(0x80, "of nothing"), ["!"]), (frame(0x01, "a") + frame(0x81, "b"), ["!"]),
+        (frame(0x09, "in parts"), ["!"]),
+        ([0x89, 126, 0, 200], ["!"]), ([0x81, 127, 255, 0, 0, 0, 0, 0, 0, 0], ["!"]),
+    ]
+
+    @Test(arguments: examples.indices)
+    func `messages are the same however they are cut`(_ index: Int) {
+        let example = WebSocketReaderTests.examples[index]
+        for pieces in cuttings(example.bytes) {
+            #expect(read(pieces) == example.found, "\(pieces.count) pieces of \(index)")
+        }
+    }
+
+    @Test func `a message longer than 64 KiB is read`() {
+        let text = String(repeating: "y", count: 70_000)
+        #expect(read([WebSocketReaderTests.frame(0x81, text)]) == [text])
+        let bytes = WebSocketReaderTests.frame(0x81, text)
+        #expect(
+            read([Array(bytes[..<5]), Array(bytes[5...40_000]), Array(bytes[40_001...])]) == [text])
+    }
+}
+
+@Suite("What a listener asks for and is told") struct SubscriptionTests {
+    @Test func `a stream is gone on with as a browser does it`() {
+        let events = SubscriptionText(
+            path: "/t/subscribe/k", host: "h", headers: [], isWebSocket: false)
+        let first = Array("GET /t/subscribe/k HTTP/1.1\r\nHost: h\r\n\r\n".utf8)
+        #expect(
+            String(decoding: events.resuming(first, from: Array("a:7".utf8)), as: UTF8.self)
+                == "GET /t/subscribe/k HTTP/1.1\r\nHost: h\r\nLast-Event-ID: a:7\r\n\r\n")
+        let messages = SubscriptionText(
+            path: "/t/subscribe/k", host: "h", headers: [], isWebSocket: true)
+        #expect(
+            String(decoding: messages.resuming(first, from: Array("a:7".utf8)), as: UTF8.self)
+                == "GET /t/subscribe/k?lastEventId=a%3A7 HTTP/1.1\r\nHost: h\r\n\r\n")
+    }
+
+    @Test(
+        arguments: [
+            ("{\"id\":\"7\",\"event\":\"Updated\",\"value\":1}", .change, "7"),
+            ("{\"event\":\"reset\"}", .reset, ""), ("{\"event\":\"bye\"}", .bye, ""),
+            ("{\"id\":\"8\",\"event\":\"lagged\",\"skipped\":12}", .lagged, "8"),
+            ("{}", .change, ""),
+            ("", .change, ""), ("{\"id\":\"9", .change, ""),
+            ("{\"value\":{\"event\":\"reset\"}}", .change, ""),
+        ] as [(String, LiveMessage.Kind, String)])
+    func `a message is known for what it is`(
+        _ text: String, _ kind: LiveMessage.Kind, _ id: String
+    ) {
+        var bytes = Array(text.utf8)
+        bytes.withUnsafeMutableBufferPointer { bytes in
+            guard let start = bytes.baseAddress else { return }
+            let message = LiveMessage(webSocket: start, bytes.count)
+            #expect(message.kind == kind)
+            let found = UnsafeBufferPointer(start: message.id, count: message.idCount)
+            #expect(String(decoding: found, as: UTF8.self) == id)
+            #expect(message.skipped == (kind == .lagged ? 12 : 0))
         }
     }
 }

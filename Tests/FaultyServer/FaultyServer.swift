@@ -23,6 +23,15 @@ public struct Faults: Sendable {
     public var heldMs = 0
     /// Frames are written in two parts, cut in the middle.
     public var splits = false
+    /// Every n-th event of each listener is left out, and the listener told so.
+    public var laggedEvery = 0
+    /// After every n-th event of each listener its stream ends.
+    public var cutEvery = 0
+    /// What a listener gets that comes back with the id of its last event.
+    public enum Resumption: Sendable { case replay, replayOneTooMany, reset, silence }
+    public var resumption = Resumption.replay
+    /// Streams begin with the present state, where there is one.
+    public var tellsState = false
 
     public init() {}
 }
@@ -39,13 +48,18 @@ public struct Injected: Sendable, Equatable {
     public var doubled = 0
     public var swapped = 0
     public var held = 0
+    public var lagged = 0
+    public var cut = 0
+    public var resumed = 0
+    public var pongs = 0
 }
 
 /// A small HTTP and event-stream server that errs on purpose and keeps count of it, so that an
 /// instrument can be shown to report just that. A thread for each connection, everything blocking.
 ///
 /// `GET /…/subscribe/KEY` is a stream; a `PUT` or `POST` to a path that ends in KEY is answered and
-/// its body sent to the key's streams; anything else is answered with `ok`.
+/// its body sent to the key's streams; anything else is answered with `ok`. A stream that is asked
+/// for with `Upgrade` is one of WebSocket messages, and begins with a ping.
 public final class FaultyServer: Sendable {
     public let port: UInt16
     private let listenerFD: Int32
@@ -60,11 +74,14 @@ public final class FaultyServer: Sendable {
         var open: Set<Int32> = []
         var streams: [Stream] = []
         var isStopping = false
+        /// All events, in the order in which they went out.
+        var history: [(number: Int, key: Substring, body: [UInt8])] = []
     }
 
     private struct Stream {
         let fd: Int32
         let key: Substring
+        let isWebSocket: Bool
         var count = 0
         var heldBack: [UInt8]? = nil
     }
@@ -122,6 +139,11 @@ public final class FaultyServer: Sendable {
         var pending: [UInt8] = []
         var block = [UInt8](repeating: 0, count: 64 * 1024)
         while true {
+            if pending.first == 0x8A {
+                // A pong, and there is nothing else that a WebSocket's client sends.
+                state.withLock { $0.injected.pongs += 1 }
+                pending = []
+            }
             while let (head, body, count) = Self.request(in: pending) {
                 pending.removeFirst(count)
                 guard answer(fd, head, body) else { return }
@@ -156,7 +178,7 @@ public final class FaultyServer: Sendable {
     private func answer(_ fd: Int32, _ head: String, _ body: [UInt8]) -> Bool {
         let words = head.prefix { $0 != "\r\n" }.split(separator: " ")
         guard words.count == 3, let key = words[1].split(separator: "/").last else { return false }
-        if words[0] == "GET", words[1].contains("/subscribe/") { return subscribe(fd, key) }
+        if words[0] == "GET", words[1].contains("/subscribe/") { return subscribe(fd, key, head) }
 
         let number = state.withLock { state in
             state.injected.requests += 1
@@ -195,13 +217,84 @@ public final class FaultyServer: Sendable {
         every > 0 && number % every == 0
     }
 
-    private func subscribe(_ fd: Int32, _ key: Substring) -> Bool {
-        let head =
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\r\n"
-            + "retry: 2000\n\n: welcome\n\n"
-        guard write(fd, head) else { return false }
-        state.withLock { $0.streams.append(Stream(fd: fd, key: key)) }
-        return true
+    private func subscribe(_ fd: Int32, _ target: Substring, _ head: String) -> Bool {
+        let parts = target.split(separator: "?")
+        let key = parts[0]
+        let isWebSocket = head.contains("Upgrade: websocket")
+        let id =
+            Self.field("Last-Event-ID: ", head)
+            ?? parts.dropFirst().first.flatMap { Self.field("lastEventId=", String($0)) }
+        // No event goes out between what the stream begins with and what follows.
+        return fanOut.withLock { _ in
+            let opening =
+                isWebSocket
+                ? "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                    + "Connection: Upgrade\r\n"
+                    + "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+                : "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                    + "Cache-Control: no-store\r\n\r\nretry: 100\n\n: welcome\n\n"
+            guard write(fd, opening) else { return false }
+            if isWebSocket { _ = write(fd, [0x89, 2, 0x68, 0x69]) }
+            for frame in beginning(key, from: id.flatMap { Int($0) }, isWebSocket) {
+                _ = write(fd, frame)
+            }
+            let stream = Stream(fd: fd, key: key, isWebSocket: isWebSocket)
+            state.withLock { $0.streams.append(stream) }
+            return true
+        }
+    }
+
+    private static func field(_ name: String, _ text: String) -> String? {
+        for line in text.split(separator: "\r\n") where line.hasPrefix(name) {
+            return String(line.dropFirst(name.count))
+        }
+        return nil
+    }
+
+    /// What a stream begins with: what it missed since the id, or the state.
+    private func beginning(_ key: Substring, from id: Int?, _ isWebSocket: Bool) -> [[UInt8]] {
+        let past = state.withLock { state in
+            if id != nil { state.injected.resumed += 1 }
+            return state.history.filter { $0.key == key }
+        }
+        var frames: [[UInt8]] = []
+        if let id {
+            switch faults.resumption {
+            case .replay, .replayOneTooMany:
+                let from = faults.resumption == .replay ? id : id - 1
+                return past.filter { $0.number > from }.map {
+                    Self.frame($0.number, $0.body, isWebSocket)
+                }
+            case .silence: return []
+            case .reset: frames.append(Self.control("reset", "", isWebSocket))
+            }
+        }
+        if faults.tellsState || id != nil, let last = past.last {
+            let state = Array("{\"initial\":true,".utf8) + last.body.dropFirst()
+            frames.append(Self.frame(last.number, state, isWebSocket))
+        }
+        return frames
+    }
+
+    private static func frame(_ number: Int, _ body: [UInt8], _ isWebSocket: Bool) -> [UInt8] {
+        guard isWebSocket else { return Array("id: \(number)\ndata: ".utf8) + body + [10, 10] }
+        return text(
+            Array("{\"id\":\"\(number)\",\"event\":\"Updated\",".utf8) + body.dropFirst())
+    }
+
+    private static func control(_ name: String, _ member: String, _ isWebSocket: Bool) -> [UInt8] {
+        isWebSocket
+            ? text(
+                Array("{\"event\":\"\(name)\"\(member.isEmpty ? "" : ",")\(member)}".utf8))
+            : Array("event: \(name)\ndata: {\(member)}\n\n".utf8)
+    }
+
+    /// One WebSocket message of text.
+    private static func text(_ payload: [UInt8]) -> [UInt8] {
+        let count = payload.count
+        return count < 126
+            ? [0x81, UInt8(count)] + payload
+            : [0x81, 126, UInt8(count >> 8), UInt8(count & 255)] + payload
     }
 
     // MARK: Events
@@ -217,19 +310,36 @@ public final class FaultyServer: Sendable {
                 state.withLock { $0.injected.held += 1 }
                 usleep(UInt32(faults.heldMs * 1000))
             }
-            let frame = Array("id: \(event)\ndata: ".utf8) + body + [10, 10]
-            for place in streams { deliver(frame, to: place) }
+            state.withLock { $0.history.append((event, key, body)) }
+            for place in streams { deliver(event, body, to: place) }
+            for fd in state.withLock({ Self.due(&$0, faults.cutEvery) }) {
+                shutdown(fd, Int32(SHUT_RDWR))
+            }
         }
     }
 
-    private func deliver(_ frame: [UInt8], to place: Int) {
+    /// Takes the streams off that are to end now.
+    private static func due(_ state: inout State, _ every: Int) -> [Int32] {
+        let ending = state.streams.filter { $0.count > 0 && isDue($0.count, every) }.map(\.fd)
+        state.injected.cut += ending.count
+        state.streams.removeAll { ending.contains($0.fd) }
+        return ending
+    }
+
+    private func deliver(_ event: Int, _ body: [UInt8], to place: Int) {
         let (fd, frames) = state.withLock { state -> (Int32, [[UInt8]]) in
             guard place < state.streams.count else { return (-1, []) }
             state.streams[place].count += 1
             let number = state.streams[place].count
+            let isWebSocket = state.streams[place].isWebSocket
+            let frame = Self.frame(event, body, isWebSocket)
             var frames: [[UInt8]] = []
             if Self.isDue(number, faults.droppedEvery) {
                 state.injected.dropped += 1
+            } else if Self.isDue(number, faults.laggedEvery) {
+                state.injected.lagged += 1
+                let words = Self.control("lagged", "\"skipped\":1", isWebSocket)
+                return (state.streams[place].fd, [words])
             } else if Self.isDue(number, faults.doubledEvery) {
                 state.injected.doubled += 1
                 frames = [frame, frame]

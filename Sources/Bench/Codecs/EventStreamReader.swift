@@ -27,6 +27,11 @@ import Glibc
         var dataCount = 0
         var name: UnsafePointer<UInt8>? = nil
         var nameCount = 0
+        /// The id to go on from after this event, where it names one.
+        var id: UnsafePointer<UInt8>? = nil
+        var idCount = 0
+        /// How long to wait before connecting again, where it says so.
+        var retryMs: UInt32? = nil
         var hasComment = false
     }
 
@@ -153,10 +158,27 @@ import Glibc
             } else if let place = unsafe Self.valuePlace(text, lineCount, "event") {
                 unsafe step.name = unsafe UnsafePointer(text + place)
                 step.nameCount = lineCount - place
+            } else if let place = unsafe Self.valuePlace(text, lineCount, "id") {
+                unsafe step.id = unsafe UnsafePointer(text + place)
+                step.idCount = lineCount - place
+            } else if let place = unsafe Self.valuePlace(text, lineCount, "retry") {
+                step.retryMs = unsafe Self.digits(text + place, lineCount - place)
             }
         }
         if hasData { step.kind = .event }
         return step
+    }
+
+    /// A retry time is digits and nothing else; others are ignored.
+    private static func digits(_ text: UnsafePointer<UInt8>, _ count: Int) -> UInt32? {
+        guard count > 0, count <= 9 else { return nil }
+        var value: UInt32 = 0
+        for place in 0..<count {
+            let byte = unsafe text[place]
+            guard byte >= 0x30, byte <= 0x39 else { return nil }
+            value = value * 10 + UInt32(byte - 0x30)
+        }
+        return value
     }
 
     /// Where the value of the field of this name begins in the line, if it is that field.

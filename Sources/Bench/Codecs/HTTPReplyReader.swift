@@ -207,6 +207,8 @@ struct ReplyStep {
         if isBodiless { length = 0 }
         remaining = length ?? 0
         phase = isChunked && !isBodiless ? .chunkLine : length == nil ? .untilEnd : .body
+        // After a switch of protocols the connection is that protocol's.
+        if status == 101 { phase = .untilEnd }
         if phase == .body, status >= 200 {
             unsafe memcpy(known.bytes, head, count)
             known.count = count

@@ -9,12 +9,21 @@ import Synchronization
     var delivery = Histogram()
     var kernelDelivery = Histogram()
     var readDelay = Histogram()
+    /// How long a listener had not known of a change when it heard of the next one.
+    var behind = Histogram()
 
     var deliveries: UInt64 = 0
     var duplicates: UInt64 = 0
     var outOfOrder: UInt64 = 0
     var stale: UInt64 = 0
     var missed: UInt64 = 0
+    /// Events left out of which the stream said so, and how many it said in all.
+    var conflated: UInt64 = 0
+    var skippedSaid: UInt64 = 0
+    /// Events that need not be waited for any more, because the streams have said so.
+    var excused: UInt64 = 0
+    /// Listeners that did not end at the newest state of their key.
+    var behindAtEnd: UInt64 = 0
     /// Events without a stamp of this run: initial records, other writers.
     var foreign: UInt64 = 0
     var initial: UInt64 = 0
@@ -27,8 +36,24 @@ import Synchronization
     var refused: UInt64 = 0
     var connectFailures: UInt64 = 0
     var disconnects: UInt64 = 0
+    /// Streams opened anew, and those that went on from an id.
+    var reconnects: UInt64 = 0
+    var resumed: UInt64 = 0
     var violations: UInt64 = 0
     var bytesIn: UInt64 = 0
+    /// The same of listeners that stop reading for a while, whose times say nothing.
+    var stopped = Stopped()
+    struct Stopped {
+        var listeners: UInt64 = 0
+        var deliveries: UInt64 = 0
+        var duplicates: UInt64 = 0
+        var outOfOrder: UInt64 = 0
+        var missed: UInt64 = 0
+        var conflated: UInt64 = 0
+        /// Of them, those that were told, and those that did not end at the newest state.
+        var told: UInt64 = 0
+        var behindAtEnd: UInt64 = 0
+    }
     /// How long it took to connect all and hear the heads of their replies.
     var connectNs: UInt64 = 0
 
@@ -60,11 +85,16 @@ import Synchronization
         delivery.merge(other.delivery)
         kernelDelivery.merge(other.kernelDelivery)
         readDelay.merge(other.readDelay)
+        behind.merge(other.behind)
         deliveries += other.deliveries
         duplicates += other.duplicates
         outOfOrder += other.outOfOrder
         stale += other.stale
         missed += other.missed
+        conflated += other.conflated
+        skippedSaid += other.skippedSaid
+        excused += other.excused
+        behindAtEnd += other.behindAtEnd
         foreign += other.foreign
         initial += other.initial
         lagged += other.lagged
@@ -75,6 +105,16 @@ import Synchronization
         refused += other.refused
         connectFailures += other.connectFailures
         disconnects += other.disconnects
+        reconnects += other.reconnects
+        resumed += other.resumed
+        stopped.listeners += other.stopped.listeners
+        stopped.deliveries += other.stopped.deliveries
+        stopped.duplicates += other.stopped.duplicates
+        stopped.outOfOrder += other.stopped.outOfOrder
+        stopped.missed += other.stopped.missed
+        stopped.conflated += other.stopped.conflated
+        stopped.told += other.stopped.told
+        stopped.behindAtEnd += other.stopped.behindAtEnd
         violations += other.violations
         bytesIn += other.bytesIn
         connectNs = max(connectNs, other.connectNs)

@@ -17,8 +17,11 @@ import Synchronization
         var durationNs: UInt64 = 0
         var drainNs: UInt64 = 0
         var staleNs: UInt64 = 0
-        /// There are writers to wait for; without them the time decides.
-        var hasWriters = true
+        /// Threads that write, to be waited for; without them the time decides.
+        var writers = 1
+        var isWebSocket = false
+        /// Listeners of all threads from this number on stop reading while events are written.
+        var stoppedFrom = Int.max
     }
 
     private struct Slot {
@@ -26,17 +29,30 @@ import Synchronization
         var key: UInt32
         var http: HTTPReplyReader
         var stream: EventStreamReader
-        var heard: Heard
-        /// Distinct events of the measured time.
-        var heardCount: UInt32
-        var hasHeardSome: Bool
+        var webSocket: WebSocketReader
+        var account: Account
+        /// Reads nothing while events are written.
+        var isStopped: Bool
+        var wasTold: Bool
         var isSettled: Bool
+        /// Of the id it had last, in `ids`.
+        var idCount: UInt16
+        /// What the server asks to wait before connecting again, and when that is over.
+        var retryMs: UInt32
         var retryNs: UInt64
+    }
+
+    /// When bytes were read, and when the last of them came to TCP.
+    private struct Moment {
+        var nowNs: UInt64
+        var arrivedNs: UInt64
     }
 
     private static let eventsPerTurn = 512
     private static let readBytes = 64 * 1024
-    private static let retryAfterNs: UInt64 = 500_000_000
+    /// Until a stream says otherwise.
+    private static let retryMs: UInt32 = 500
+    private static let reopenEveryNs: UInt64 = 50_000_000
     private static let tickMs: Int32 = 50
     /// Replies to all requests for a stream are expected within this time.
     private static let settleNs: UInt64 = 30_000_000_000
@@ -52,12 +68,15 @@ import Synchronization
     /// Copied to a local before anything is added to it: ThreadSanitizer's build breaks otherwise.
     private let figures: UnsafeMutablePointer<ListenerFigures>
     private let control: UnsafeMutablePointer<RunControl>
+    private let subscription: SubscriptionText
     private let request: RequestTemplate
     private let epollFD: Int32
     private let slots: UnsafeMutablePointer<Slot>
     private let slotPages: Pages
     private let carryPages: Pages
+    private let idPages: Pages
     private let carries: UnsafeMutablePointer<UInt8>
+    private let ids: UnsafeMutablePointer<UInt8>
     private let buffer: UnsafeMutablePointer<UInt8>
     private let ready: UnsafeMutablePointer<epoll_event>
 
@@ -65,13 +84,14 @@ import Synchronization
     private var settled = 0
     private var fromNs: UInt64 = .max
     private var untilNs: UInt64 = .max
+    private var reopenAtNs: UInt64 = 0
     /// Nobody is made anew while the run ends.
     private var isEnding = false
     /// What the wall clock is ahead of the monotonic one, read anew each turn.
     private var wallOffsetNs: UInt64 = 0
 
     static func make(
-        plan: Plan, peer: Peer, log: EventLog?, request: consuming RequestTemplate,
+        plan: Plan, peer: Peer, log: EventLog?, subscription: SubscriptionText,
         figures: UnsafeMutablePointer<ListenerFigures>, control: UnsafeMutablePointer<RunControl>
     ) throws(SystemError) -> ListenerLoop {
         let epollFD = epoll_create1(Int32(EPOLL_CLOEXEC))
@@ -80,36 +100,44 @@ import Synchronization
         }
         let slotPages = try Pages(byteCount: plan.listeners * MemoryLayout<Slot>.stride)
         let carryPages = try Pages(byteCount: plan.listeners * HTTPReplyReader.headBytesMax)
+        let idPages = try Pages(byteCount: plan.listeners * SubscriptionText.idBytesMax)
         return unsafe ListenerLoop(
-            plan: plan, peer: peer, log: log, request: request, figures: figures,
-            control: control, epollFD: epollFD, slotPages: slotPages, carryPages: carryPages)
+            plan: plan, peer: peer, log: log, subscription: subscription, figures: figures,
+            control: control, epollFD: epollFD, slotPages: slotPages, carryPages: carryPages,
+            idPages: idPages)
     }
 
     private init(
-        plan: Plan, peer: Peer, log: EventLog?, request: consuming RequestTemplate,
+        plan: Plan, peer: Peer, log: EventLog?, subscription: SubscriptionText,
         figures: UnsafeMutablePointer<ListenerFigures>,
         control: UnsafeMutablePointer<RunControl>, epollFD: Int32, slotPages: consuming Pages,
-        carryPages: consuming Pages
+        carryPages: consuming Pages, idPages: consuming Pages
     ) {
         self.plan = plan
         self.peer = peer
         self.log = log
-        self.request = request
+        self.subscription = subscription
+        request = subscription.template
         unsafe self.figures = unsafe figures
         unsafe self.control = unsafe control
         self.epollFD = epollFD
         unsafe slots = slotPages.bound(to: Slot.self)
         unsafe carries = carryPages.bound(to: UInt8.self)
+        unsafe ids = idPages.bound(to: UInt8.self)
         self.slotPages = slotPages
         self.carryPages = carryPages
+        self.idPages = idPages
         unsafe buffer = .allocate(capacity: Self.readBytes)
         unsafe ready = .allocate(capacity: Self.eventsPerTurn)
         for index in 0..<plan.listeners {
             unsafe (slots + index).initialize(
                 to: Slot(
                     fd: -1, key: UInt32((index * plan.threads + plan.thread) % plan.keys),
-                    http: HTTPReplyReader(), stream: EventStreamReader(), heard: Heard(),
-                    heardCount: 0, hasHeardSome: false, isSettled: false, retryNs: 0))
+                    http: HTTPReplyReader(), stream: EventStreamReader(),
+                    webSocket: WebSocketReader(), account: Account(),
+                    isStopped: index * plan.threads + plan.thread >= plan.stoppedFrom,
+                    wasTold: false, isSettled: false, idCount: 0, retryMs: Self.retryMs,
+                    retryNs: 0))
         }
     }
 
@@ -118,6 +146,7 @@ import Synchronization
             let slot = unsafe slots + index
             if unsafe slot.pointee.fd >= 0 { _ = unsafe close(slot.pointee.fd) }
             unsafe slot.pointee.stream.reset()
+            unsafe slot.pointee.webSocket.reset()
         }
         close(epollFD)
         unsafe buffer.deallocate()
@@ -153,6 +182,7 @@ import Synchronization
         var cpuStartNs: UInt64 = 0
         var deadlineNs: UInt64?
         var expected: UInt64 = 0
+        listen(false)
         while true {
             turn()
             let nowNs = Clock.monotonicNs()
@@ -168,21 +198,20 @@ import Synchronization
                 unsafe figures.pointee.cpuNs = ThreadClock.cpuNs() - cpuStartNs
             }
             let isOver =
-                plan.hasWriters
-                ? unsafe control.pointee.sendersDone.load(ordering: .acquiring) > 0
+                plan.writers > 0
+                ? unsafe control.pointee.sendersDone.load(ordering: .acquiring) >= plan.writers
                 : unsafe figures.pointee.endNs > 0
             guard isOver else { continue }
             if deadlineNs == nil {
-                deadlineNs = nowNs + (plan.hasWriters ? plan.drainNs : 0)
+                deadlineNs = nowNs + (plan.writers > 0 ? plan.drainNs : 0)
                 expected = expectedDeliveries()
+                listen(true)
             }
             if nowNs >= deadlineNs ?? 0 { break }
-            if unsafe figures.pointee.deliveries >= expected, unsafe figures.pointee.endNs > 0 {
-                break
-            }
+            if accounted >= expected, unsafe figures.pointee.endNs > 0 { break }
         }
         isEnding = true
-        countMissed()
+        settleAccounts()
     }
 
     // MARK: Accounts
@@ -207,12 +236,44 @@ import Synchronization
         return sum
     }
 
-    private func countMissed() {
+    private var accounted: UInt64 {
+        unsafe figures.pointee.deliveries + figures.pointee.stopped.deliveries
+            + figures.pointee.excused
+    }
+
+    private func settleAccounts() {
+        let figures = unsafe self.figures
         let taken = takenPerKey()
         for index in 0..<plan.listeners {
-            let expected = taken[Int(unsafe slots[index].key)]
-            let heard = unsafe slots[index].heardCount
-            if expected > heard { unsafe figures.pointee.missed += UInt64(expected - heard) }
+            let slot = unsafe slots + index
+            let key = unsafe slot.pointee.key
+            let unheard = unsafe slot.pointee.account.unheard(of: taken[Int(key)])
+            let isFinal = unsafe log?.isFinal(slot.pointee.account.highest, ofKey: key) ?? true
+            if unsafe slot.pointee.isStopped {
+                unsafe figures.pointee.stopped.listeners += 1
+                unsafe figures.pointee.stopped.missed += UInt64(unheard.missed)
+                unsafe figures.pointee.stopped.conflated += UInt64(unheard.conflated)
+                unsafe figures.pointee.stopped.told += slot.pointee.wasTold ? 1 : 0
+                unsafe figures.pointee.stopped.behindAtEnd += isFinal ? 0 : 1
+            } else {
+                unsafe figures.pointee.missed += UInt64(unheard.missed)
+                unsafe figures.pointee.conflated += UInt64(unheard.conflated)
+                unsafe figures.pointee.behindAtEnd += isFinal ? 0 : 1
+            }
+        }
+    }
+
+    /// Lets those that are to stop reading stop, or read on.
+    private func listen(_ isListening: Bool) {
+        for index in 0..<plan.listeners {
+            let slot = unsafe slots + index
+            guard unsafe slot.pointee.isStopped, unsafe slot.pointee.fd >= 0 else { continue }
+            var event = unsafe epoll_event()
+            unsafe event.events = isListening ? EPOLLIN.rawValue : 0
+            unsafe event.data.u64 = UInt64(index)
+            // An end of the connection shows all the same where it may, and must not be read.
+            let call = isListening ? EPOLL_CTL_ADD : EPOLL_CTL_DEL
+            _ = unsafe epoll_ctl(epollFD, call, slot.pointee.fd, &event)
         }
     }
 
@@ -225,7 +286,8 @@ import Synchronization
         for place in 0..<Int(max(count, 0)) {
             unsafe readOnce(Int(ready[place].data.u64))
         }
-        guard count <= 0, !isEnding else { return }
+        guard nowNs >= reopenAtNs, !isEnding else { return }
+        reopenAtNs = nowNs + Self.reopenEveryNs
         for index in 0..<plan.listeners
         where unsafe slots[index].fd < 0 && slots[index].retryNs > 0
             && slots[index].retryNs <= nowNs
@@ -244,7 +306,7 @@ import Synchronization
             if errno != EAGAIN, errno != EINTR { ended(index) }
             return
         }
-        let nowNs = Clock.monotonicNs()
+        let moment = Moment(nowNs: Clock.monotonicNs(), arrivedNs: arrivedNs)
         unsafe figures.pointee.bytesIn += UInt64(count)
         let carry = unsafe carries + index * HTTPReplyReader.headBytesMax
         var used = 0
@@ -254,16 +316,17 @@ import Synchronization
             if unsafe !slot.pointee.isSettled, unsafe slot.pointee.http.status > 0,
                 unsafe slot.pointee.http.isInBody || step.kind == .reply
             {
-                unsafe figures.pointee.connected += slot.pointee.http.status == 200 ? 1 : 0
-                unsafe figures.pointee.refused += slot.pointee.http.status == 200 ? 0 : 1
+                let isOpen = unsafe slot.pointee.http.status == subscription.status
+                unsafe figures.pointee.connected += isOpen ? 1 : 0
+                unsafe figures.pointee.refused += isOpen ? 0 : 1
                 settle(index)
             }
             if step.kind == .violation {
                 unsafe figures.pointee.violations += 1
                 return ended(index)
             }
-            if step.bodyCount > 0, unsafe slot.pointee.http.status == 200 {
-                unsafe hear(slot, buffer + used + step.bodyStart, step.bodyCount, nowNs, arrivedNs)
+            if step.bodyCount > 0, unsafe slot.pointee.http.status == subscription.status {
+                unsafe hear(slot, index, buffer + used + step.bodyStart, step.bodyCount, moment)
             }
             used += step.consumed
         }
@@ -298,68 +361,153 @@ import Synchronization
     }
 
     private mutating func hear(
-        _ slot: UnsafeMutablePointer<Slot>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int,
-        _ nowNs: UInt64, _ arrivedNs: UInt64
+        _ slot: UnsafeMutablePointer<Slot>, _ index: Int, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ count: Int, _ moment: Moment
     ) {
-        let figures = unsafe self.figures
         var used = 0
         while used < count {
-            let step = unsafe slot.pointee.stream.next(bytes + used, count - used)
-            used += step.consumed
-            switch step.kind {
-            case .needMore: break
-            case .idle: if step.hasComment { unsafe figures.pointee.comments += 1 }
-            case .event: unsafe note(slot, step, nowNs, arrivedNs)
-            case .violation:
-                unsafe figures.pointee.violations += 1
-                return
+            let rest = unsafe bytes + used
+            used +=
+                plan.isWebSocket
+                ? unsafe hearMessage(slot, index, rest, count - used, moment)
+                : unsafe hearEvent(slot, index, rest, count - used, moment)
+        }
+    }
+
+    private func hearEvent(
+        _ slot: UnsafeMutablePointer<Slot>, _ index: Int, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ count: Int, _ moment: Moment
+    ) -> Int {
+        let figures = unsafe self.figures
+        let step = unsafe slot.pointee.stream.next(bytes, count)
+        if let retryMs = step.retryMs { unsafe slot.pointee.retryMs = retryMs }
+        switch step.kind {
+        case .needMore: break
+        case .idle:
+            if step.hasComment { unsafe figures.pointee.comments += 1 }
+        case .event:
+            if let data = unsafe step.data {
+                unsafe note(slot, index, LiveMessage(step, data: data), moment)
             }
+        case .violation:
+            unsafe figures.pointee.violations += 1
+            return count
+        }
+        return step.consumed
+    }
+
+    private func hearMessage(
+        _ slot: UnsafeMutablePointer<Slot>, _ index: Int, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ count: Int, _ moment: Moment
+    ) -> Int {
+        let figures = unsafe self.figures
+        let step = unsafe slot.pointee.webSocket.next(bytes, count)
+        switch step.kind {
+        case .needMore, .close: break
+        case .pong: unsafe figures.pointee.comments += 1
+        case .ping:
+            unsafe figures.pointee.comments += 1
+            if let data = unsafe step.data {
+                unsafe pong(slot.pointee.fd, data, step.dataCount)
+            }
+        case .message:
+            if let data = unsafe step.data {
+                let message = unsafe LiveMessage(webSocket: data, step.dataCount)
+                unsafe note(slot, index, message, moment)
+            }
+        case .violation:
+            unsafe figures.pointee.violations += 1
+            return count
+        }
+        return step.consumed
+    }
+
+    /// A client's frames are masked; a mask of zeroes leaves the bytes as they are.
+    private func pong(_ fd: Int32, _ data: UnsafeMutablePointer<UInt8>, _ count: Int) {
+        unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 6 + count) { frame in
+            guard let place = frame.baseAddress else { return }
+            for byte in 0..<6 { unsafe place[byte] = 0 }
+            unsafe place[0] = 0x8A
+            unsafe place[1] = 0x80 | UInt8(count)
+            unsafe memcpy(place + 6, data, count)
+            _ = unsafe send(fd, place, 6 + count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
         }
     }
 
     private func note(
-        _ slot: UnsafeMutablePointer<Slot>, _ step: EventStreamReader.Step, _ nowNs: UInt64,
-        _ arrivedNs: UInt64
+        _ slot: UnsafeMutablePointer<Slot>, _ index: Int, _ message: LiveMessage, _ moment: Moment
     ) {
-        if let name = unsafe step.name, step.nameCount > 0 {
-            if unsafe Self.equal(name, step.nameCount, "lagged") {
-                unsafe figures.pointee.lagged += 1
-            } else if unsafe Self.equal(name, step.nameCount, "reset") {
-                unsafe figures.pointee.resets += 1
-            } else if unsafe Self.equal(name, step.nameCount, "bye") {
-                unsafe figures.pointee.byes += 1
-            }
+        let figures = unsafe self.figures
+        if message.idCount > 0 { unsafe keep(message, slot, index) }
+        switch message.kind {
+        case .change: break
+        case .lagged:
+            unsafe figures.pointee.lagged += 1
+            let skipped = message.skipped
+            unsafe figures.pointee.skippedSaid += UInt64(skipped)
+            unsafe figures.pointee.excused += UInt64(skipped)
+            unsafe slot.pointee.account.lagged(skipped: skipped)
+            unsafe slot.pointee.wasTold = true
+            return
+        case .reset:
+            unsafe figures.pointee.resets += 1
+            unsafe slot.pointee.account.reset()
+            return
+        case .bye:
+            unsafe figures.pointee.byes += 1
+            return
         }
-        guard let data = unsafe step.data, let log,
-            let stamp = unsafe Stamp.find(in: UnsafePointer(data), step.dataCount),
+        guard let log,
+            let stamp = unsafe Stamp.find(in: UnsafePointer(message.data), message.dataCount),
             stamp.run == log.run, unsafe stamp.key == slot.pointee.key
         else {
             unsafe figures.pointee.foreign += 1
             return
         }
-        // What a stream begins with is the state, not an event; only a first one can be that.
-        if unsafe !slot.pointee.hasHeardSome {
-            unsafe slot.pointee.hasHeardSome = true
-            if unsafe Self.contains(data, step.dataCount, "\"initial\":true") {
-                unsafe figures.pointee.initial += 1
-                return
-            }
+        let isMeasured = stamp.sentNs >= fromNs && stamp.sentNs < untilNs
+        let isState = unsafe slot.pointee.account.awaitsState && message.isInitial
+        let excusedBefore = unsafe slot.pointee.account.excused
+        let newestBefore = unsafe slot.pointee.account.newestEvent
+        let verdict = unsafe slot.pointee.account.hear(
+            stamp, isState: isState, isMeasured: isMeasured)
+        if isState {
+            unsafe figures.pointee.initial += 1
+            unsafe figures.pointee.excused += UInt64(
+                slot.pointee.account.excused - excusedBefore)
         }
-        let verdict = unsafe slot.pointee.heard.hear(
-            stamp.sequence, settled: stamp.settled)
-        guard stamp.sentNs >= fromNs, stamp.sentNs < untilNs else { return }
+        guard isMeasured || (isState && verdict == .outOfOrder) else { return }
+        let isStopped = unsafe slot.pointee.isStopped
         switch verdict {
-        case .duplicate:
-            unsafe figures.pointee.duplicates += 1
-            return
+        case .duplicate where isStopped: unsafe figures.pointee.stopped.duplicates += 1
+        case .duplicate: unsafe figures.pointee.duplicates += 1
+        case .outOfOrder where isStopped: unsafe figures.pointee.stopped.outOfOrder += 1
         case .outOfOrder: unsafe figures.pointee.outOfOrder += 1
-        case .new, .overtaken: break
+        case .new, .overtaken, .state: break
+        }
+        guard verdict != .duplicate, !isState else { return }
+        guard !isStopped else {
+            unsafe figures.pointee.stopped.deliveries += 1
+            return
         }
         unsafe figures.pointee.deliveries += 1
-        unsafe slot.pointee.heardCount += 1
+        time(stamp, newestBefore: newestBefore, isNew: verdict == .new, moment, log)
+    }
+
+    private func time(
+        _ stamp: Stamp, newestBefore: UInt32, isNew: Bool, _ moment: Moment, _ log: EventLog
+    ) {
+        let figures = unsafe self.figures
+        let (nowNs, arrivedNs) = (moment.nowNs, moment.arrivedNs)
         let tookNs = nowNs > stamp.sentNs ? nowNs - stamp.sentNs : 0
         unsafe figures.pointee.delivery.record(tookNs)
         if tookNs > plan.staleNs { unsafe figures.pointee.stale += 1 }
+        if isNew {
+            // Of what had been told before, the next change is how long ago?
+            let sinceNs = newestBefore > 0 ? log.behindSinceNs(event: newestBefore - 1) : nil
+            let sinceOrSentNs = sinceNs ?? stamp.sentNs
+            unsafe figures.pointee.behind.record(
+                nowNs > sinceOrSentNs ? nowNs - sinceOrSentNs : 0)
+        }
         var kernelNs = tookNs
         if arrivedNs > 0 {
             kernelNs = arrivedNs > stamp.sentNs ? min(arrivedNs - stamp.sentNs, tookNs) : 0
@@ -380,20 +528,14 @@ import Synchronization
         UInt32(clamping: ns / ListenerFigures.lastUnitNs)
     }
 
-    private static func equal(
-        _ text: UnsafePointer<UInt8>, _ count: Int, _ word: StaticString
-    ) -> Bool {
-        unsafe count == word.utf8CodeUnitCount && memcmp(text, word.utf8Start, count) == 0
-    }
-
-    private static func contains(
-        _ text: UnsafeMutablePointer<UInt8>, _ count: Int, _ word: StaticString
-    ) -> Bool {
-        let wordCount = word.utf8CodeUnitCount
-        guard count >= wordCount else { return false }
-        for place in 0...(count - wordCount)
-        where unsafe memcmp(text + place, word.utf8Start, wordCount) == 0 { return true }
-        return false
+    /// The id to go on from.
+    private func keep(_ message: LiveMessage, _ slot: UnsafeMutablePointer<Slot>, _ index: Int) {
+        guard let id = unsafe message.id, message.idCount <= SubscriptionText.idBytesMax else {
+            unsafe slot.pointee.idCount = 0
+            return
+        }
+        unsafe slot.pointee.idCount = UInt16(message.idCount)
+        unsafe memcpy(ids + index * SubscriptionText.idBytesMax, id, message.idCount)
     }
 
     // MARK: Connections
@@ -401,7 +543,7 @@ import Synchronization
     private mutating func open(_ index: Int) throws(SystemError) {
         let figures = unsafe self.figures
         let slot = unsafe slots + index
-        unsafe slot.pointee.retryNs = Clock.monotonicNs() + Self.retryAfterNs
+        unsafe slot.pointee.retryNs = retryTime(slot)
         let fd: Int32
         do throws(SystemError) {
             fd = try peer.connect(number: index * plan.threads + plan.thread)
@@ -412,9 +554,9 @@ import Synchronization
         var on: Int32 = 1
         unsafe setsockopt(
             fd, SOL_SOCKET, Self.timestampNs, &on, socklen_t(MemoryLayout<Int32>.size))
-        unsafe request.write(to: buffer, key: slot.pointee.key)
-        let sent = unsafe send(fd, buffer, request.count, Int32(MSG_NOSIGNAL))
-        guard sent == request.count else {
+        let count = unsafe ask(slot, index)
+        let sent = unsafe send(fd, buffer, count, Int32(MSG_NOSIGNAL))
+        guard sent == count else {
             let code = errno
             close(fd)
             unsafe figures.pointee.connectFailures += 1
@@ -423,13 +565,34 @@ import Synchronization
         unsafe slot.pointee.fd = fd
         unsafe slot.pointee.http = HTTPReplyReader()
         unsafe slot.pointee.stream.reset()
-        unsafe slot.pointee.hasHeardSome = false
+        unsafe slot.pointee.webSocket.reset()
+        unsafe slot.pointee.account.connected(isResuming: slot.pointee.idCount > 0)
         var event = unsafe epoll_event()
         unsafe event.events = EPOLLIN.rawValue
         unsafe event.data.u64 = UInt64(index)
         guard unsafe epoll_ctl(epollFD, EPOLL_CTL_ADD, fd, &event) == 0 else {
             throw SystemError("epoll_ctl", errno, hint: "raise fs.epoll.max_user_watches")
         }
+    }
+
+    /// Leaves the request in the buffer: the prepared one, or where there is an id to go on from
+    /// one with that in it.
+    private func ask(_ slot: UnsafeMutablePointer<Slot>, _ index: Int) -> Int {
+        unsafe request.write(to: buffer, key: slot.pointee.key)
+        let figures = unsafe self.figures
+        if unsafe slot.pointee.isSettled { unsafe figures.pointee.reconnects += 1 }
+        guard unsafe slot.pointee.idCount > 0 else { return request.count }
+        unsafe figures.pointee.resumed += 1
+        let id = unsafe UnsafeBufferPointer(
+            start: ids + index * SubscriptionText.idBytesMax, count: Int(slot.pointee.idCount))
+        let first = unsafe Array(UnsafeBufferPointer(start: buffer, count: request.count))
+        let text = unsafe subscription.resuming(first, from: Array(id))
+        for (place, byte) in text.enumerated() { unsafe buffer[place] = byte }
+        return text.count
+    }
+
+    private func retryTime(_ slot: UnsafeMutablePointer<Slot>) -> UInt64 {
+        unsafe Clock.monotonicNs() + UInt64(slot.pointee.retryMs) * 1_000_000
     }
 
     private mutating func settle(_ index: Int) {
@@ -445,7 +608,7 @@ import Synchronization
         let slot = unsafe slots + index
         unsafe close(slot.pointee.fd)
         unsafe slot.pointee.fd = -1
-        unsafe slot.pointee.retryNs = Clock.monotonicNs() + Self.retryAfterNs
+        unsafe slot.pointee.retryNs = retryTime(slot)
         unsafe figures.pointee.disconnects += 1
         settle(index)
     }

@@ -116,7 +116,7 @@ import Synchronization
         do throws(SystemError) {
             if let cpu { try Thread.pin(cpu: cpu) }
             var loop = unsafe try ListenerLoop.make(
-                plan: plan, peer: peer, log: log, request: request.template, figures: figures,
+                plan: plan, peer: peer, log: log, subscription: request, figures: figures,
                 control: control)
             try loop.connect()
             unsafe control.pointee.ready.add(1, ordering: .releasing)
@@ -126,7 +126,7 @@ import Synchronization
             unsafe control.pointee.ready.add(1, ordering: .releasing)
         }
         // Without writers it is the listeners whose end is waited for.
-        if !plan.hasWriters {
+        if plan.writers == 0 {
             unsafe control.pointee.sendersDone.add(1, ordering: .releasing)
         }
     }

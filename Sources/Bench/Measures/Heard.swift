@@ -13,10 +13,10 @@ struct Heard {
 
     private static let span: UInt32 = 64
 
-    private var highest: UInt32 = 0
+    private(set) var highest: UInt32 = 0
     private var window: UInt64 = 0
     /// Everything up to here had been answered before something was sent that has been heard.
-    private var settled: UInt32 = 0
+    private(set) var settled: UInt32 = 0
 
     /// An event older than the window can't be told from a duplicate, and is taken for late.
     mutating func hear(_ sequence: UInt32, settled before: UInt32) -> Verdict {

@@ -11,6 +11,10 @@ struct ServerFigures: Equatable {
     /// What the group is charged for, the kernel's memory for it included; and that alone.
     var groupMemory: UInt64?
     var groupKernelMemory: UInt64?
+    /// Everything that a limit on the group counts. The second version's figure has the sockets'
+    /// buffers in it; the first keeps them apart.
+    var groupCharge: UInt64? { groupMemory.map { $0 + (groupSocketMemory ?? 0) } }
+    private(set) var groupSocketMemory: UInt64?
     /// The kernel's tables and TCP's buffers on the whole machine, for servers without a group.
     var machineKernelMemory: UInt64?
     var threads: Int?
@@ -67,7 +71,8 @@ struct ServerFigures: Equatable {
         let first = "/sys/fs/cgroup/memory\(path)"
         groupMemory = number("\(first)/memory.usage_in_bytes")
         if let kernel = number("\(first)/memory.kmem.usage_in_bytes") {
-            groupKernelMemory = kernel + (number("\(first)/memory.kmem.tcp.usage_in_bytes") ?? 0)
+            groupSocketMemory = number("\(first)/memory.kmem.tcp.usage_in_bytes")
+            groupKernelMemory = kernel + (groupSocketMemory ?? 0)
         }
         if withTime {
             let time = "/sys/fs/cgroup/cpuacct\(path)"

@@ -100,6 +100,12 @@ enum Invocation {
             if settings.path != nil { throw UsageError("resp: takes HOST:PORT without a path") }
         case .get, .put, .mixed: break
         }
+        if settings.stopped > settings.listeners || settings.writers > settings.connections {
+            throw UsageError(
+                settings.stopped > settings.listeners
+                    ? "--stopped: \(settings.stopped) is more than the listeners there are"
+                    : "--writers: \(settings.writers) is more than the connections they share")
+        }
         let isLive = settings.command == .push || settings.command == .hold
         if isLive, !given.contains("sources"), settings.host.hasPrefix("127.") {
             settings.sources = max(1, (settings.listeners + 9_999) / 10_000)

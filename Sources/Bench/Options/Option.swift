@@ -202,8 +202,22 @@ struct Option: Sendable {
     ]
 
     private static let live: [Option] = [
-        number("listeners", .live, 1...100_000, "Streams that listen. Default: 1000.") {
+        number(
+            "listeners", .live, 1...100_000,
+            "Streams that listen, dealt to the keys in turn. Default: 1000."
+        ) {
             $1.listeners = $0
+        },
+        number(
+            "writers", .live, 1...64, "push: threads that write the events. Default: 1."
+        ) { $1.writers = $0 },
+        number(
+            "stopped", .live, 0...100_000,
+            "push: so many of the listeners read nothing while events are written, and then read "
+                + "on; their accounts are kept apart. Give --drain time for that. Default: 0."
+        ) { $1.stopped = $0 },
+        flag("ws", .live, "Listen by WebSocket instead of an event stream.") {
+            $0.isWebSocket = true
         },
         time(
             "stale", .live,

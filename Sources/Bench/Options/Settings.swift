@@ -36,6 +36,9 @@ struct Settings: Sendable {
 
     // Live updates.
     var listeners = 1_000
+    var writers = 1
+    var stopped = 0
+    var isWebSocket = false
     var staleMs = 1_000
     var subscribePath: String?
     var publishPath: String?

@@ -72,6 +72,9 @@ extension Report {
             }
         }
         if let rss = last.rss { add("server.rss", Double(rss), .bytes, "at the end") }
+        if let rss = last.rss, let rss0 = first.rss {
+            add("server.rss_grown", Double(rss) - Double(rss0), .bytes, "in the measured time")
+        }
         if let most = last.rssMax { add("server.rss_max", Double(most), .bytes, "ever") }
         if let group = last.groupMemory {
             add("server.group_memory", Double(group), .bytes, "charged to its control group")

@@ -9,8 +9,11 @@ extension Report {
     ) {
         add(Latency("delivery", heard.delivery))
         add(Latency("by the kernel", heard.kernelDelivery))
+        add(Latency("behind", heard.behind))
         var audience = [UInt32](repeating: 0, count: settings.keys)
-        for listener in 0..<settings.listeners { audience[listener % settings.keys] += 1 }
+        for listener in 0..<(settings.listeners - settings.stopped) {
+            audience[listener % settings.keys] += 1
+        }
         var ours = Histogram()
         var kernel = Histogram()
         var counts: (measured: UInt64, complete: UInt64) = (0, 0)
@@ -30,33 +33,51 @@ extension Report {
         add(
             "bytes_in", Double(heard.bytesIn) / (seconds + Double(settings.warmupMs) / 1000),
             .bytes, "a second, warm-up included")
-        add("missed", heard.missed, "events that a listener never heard")
+        add("missed", heard.missed, "events that a listener never heard, and was not told of")
         add("duplicates", heard.duplicates, "events that a listener heard again")
         add("out_of_order", heard.outOfOrder, "events heard after a later one of their key")
         add("stale", heard.stale, "events heard more than --stale after their stamp")
+        add("behind_at_end", heard.behindAtEnd, "listeners not at the newest state in the end")
+        addStopped(heard.stopped)
         addStreams(heard, asked: settings.listeners)
     }
 
+    private mutating func addStopped(_ stopped: ListenerFigures.Stopped) {
+        guard stopped.listeners > 0 else { return }
+        add("stopped.listeners", stopped.listeners, "that read nothing while events were written")
+        add("stopped.told", stopped.told, "of them were told lagged")
+        add("stopped.behind_at_end", stopped.behindAtEnd, "of them did not end at the newest state")
+        add("stopped.deliveries", stopped.deliveries, "distinct events that they heard")
+        add("stopped.conflated", stopped.conflated, "events left out, and said so")
+        add("stopped.missed", stopped.missed, "events left out in silence")
+        add("stopped.duplicates", stopped.duplicates, "")
+        add("stopped.out_of_order", stopped.outOfOrder, "")
+    }
+
     mutating func addStreams(_ heard: borrowing ListenerFigures, asked: Int) {
-        add("streams", heard.connected, "answered 200, of \(asked)")
+        add("streams", heard.connected, "opened, of \(asked)")
         add(
             "connect_seconds", Double(heard.connectNs) / 1e9, .seconds,
             "to open all of them, heads included")
         let rest: [(String, UInt64, String)] = [
             ("initial", heard.initial, "first events that were the present state"),
             ("foreign", heard.foreign, "events without a stamp of this run"),
+            ("conflated", heard.conflated, "events left out of which the stream said so"),
             ("lagged", heard.lagged, "events named lagged"),
+            ("skipped_said", heard.skippedSaid, "events left out by their own count"),
             ("resets", heard.resets, "events named reset"),
             ("byes", heard.byes, "events named bye"),
-            ("comments", heard.comments, "heartbeats"),
+            ("comments", heard.comments, "heartbeats, by comment or ping"),
             ("refused", heard.refused, "streams answered with another status"),
             ("stream_connect_failures", heard.connectFailures, "streams that did not connect"),
             ("stream_disconnects", heard.disconnects, "streams that the server ended"),
+            ("reconnects", heard.reconnects, "streams opened anew"),
+            ("resumed", heard.resumed, "of them from the id of their last event"),
             ("stream_violations", heard.violations, "replies that are not in the protocol"),
         ]
         for (name, count, says) in rest where count > 0 { add(name, count, says) }
         if heard.connected < UInt64(asked) {
-            cautions.append("only \(heard.connected) of \(asked) streams were answered with 200")
+            cautions.append("only \(heard.connected) of \(asked) streams were opened")
         }
     }
 
@@ -84,6 +105,10 @@ extension Report {
         guard listeners > 0 else { return }
         let parts: [(String, UInt64?, UInt64?, String)] = [
             ("server.rss_a_stream", held.rss, before.rss, "of the process"),
+            (
+                "server.group_a_stream", held.groupCharge, before.groupCharge,
+                "charged to its control group, sockets included"
+            ),
             (
                 "server.kernel_a_stream", held.groupKernelMemory, before.groupKernelMemory,
                 "of the kernel's in its group"
