@@ -37,7 +37,9 @@ let package = Package(
             linkerSettings: [.linkedLibrary(":liburing.a")]),
         .target(
             name: "Wire",
-            exclude: ["HTTP/README.md", "JSON/README.md", "WebSocket/README.md"],
+            exclude: [
+                "HTTP/README.md", "JSON/README.md", "RESP/README.md", "WebSocket/README.md",
+            ],
             swiftSettings: strict),
         .target(name: "Keyspace", exclude: ["README.md"], swiftSettings: strict),
         .target(
