@@ -30,6 +30,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CLiburing", providers: [.apt(["liburing-dev"])]),
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CMachine"),
         .target(
             name: "Machine", dependencies: ["CLiburing", "CMachine"], exclude: ["README.md"],
@@ -42,6 +43,13 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(name: "Keyspace", exclude: ["README.md"], swiftSettings: strict),
+        .target(name: "CJournal"),
+        .target(
+            name: "Journal", dependencies: ["Keyspace", "CJournal", "CZstd"],
+            exclude: ["README.md"], swiftSettings: strict,
+            linkerSettings: [.linkedLibrary(":libzstd.a")]),
+        .target(
+            name: "Simulation", dependencies: ["Journal", "Keyspace"], swiftSettings: strict),
         .target(
             name: "Identity", dependencies: ["COpenSSL"], exclude: ["README.md"],
             swiftSettings: strict, linkerSettings: [.linkedLibrary(":libcrypto.a")]),
@@ -78,6 +86,9 @@ let package = Package(
             name: "MachineTests", dependencies: ["Machine", "crash-probe"], swiftSettings: testing),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: testing),
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: testing),
+        .testTarget(
+            name: "JournalTests", dependencies: ["Journal", "Keyspace", "Simulation"],
+            swiftSettings: testing),
         .testTarget(name: "IdentityTests", dependencies: ["Identity"], swiftSettings: testing),
         .testTarget(
             name: "NodeTests", dependencies: ["Node", "Wire", "Keyspace", "Identity", "Machine"],

@@ -6,7 +6,7 @@ private let arrows: [String: Set<String>] = [
     "Machine": ["CLiburing", "CMachine", "Glibc", "Synchronization"],
     "Wire": ["Glibc"],
     "Keyspace": ["Glibc"],
-    "Journal": ["Keyspace", "Glibc"],
+    "Journal": ["Keyspace", "CJournal", "CZstd", "Glibc"],
     "Identity": ["COpenSSL", "Glibc"],
     "Cluster": ["Keyspace", "Glibc"],
     "Options": [],

@@ -1,0 +1,209 @@
+public import Keyspace
+
+/// One file of a log: what its name and its header say.
+///
+/// ```
+///  0  "ntl-log\n"
+///  8  u32  format version
+/// 12  u32  bytes of this header, 64
+/// 16  u64 × 2  node
+/// 32  u64  epoch
+/// 40  u64  salt
+/// 48  u16  shard, u16 shards
+/// 52  u32  sequence: 1, 2, 3… of the shard's segments in this epoch
+/// 56  u32  zero
+/// 60  u32  CRC-32C of bytes 0..<60
+/// ```
+public struct Segment: Hashable, Sendable {
+    public var epoch: Epoch
+    public var shard: Int
+    public var sequence: UInt32
+
+    public static let version: UInt32 = 1
+    public static let headerBytes = 64
+    private static let magic: StaticString = "ntl-log\n"
+
+    public init(_ epoch: Epoch, shard: Int, sequence: UInt32) {
+        self.epoch = epoch
+        self.shard = shard
+        self.sequence = sequence
+    }
+
+    public var path: String {
+        FileNames.segment(epoch: epoch.number, shard: shard, sequence: sequence)
+    }
+
+    /// What a new segment begins with, written and synced before it is used.
+    public var header: [UInt8] {
+        var maker = ByteMaker()
+        maker.put(Segment.magic)
+        maker.put(Segment.version)
+        maker.put(UInt32(Segment.headerBytes))
+        maker.put(epoch.node.high)
+        maker.put(epoch.node.low)
+        maker.put(epoch.number)
+        maker.put(epoch.salt)
+        maker.put(UInt16(shard))
+        maker.put(UInt16(epoch.shards))
+        maker.put(sequence)
+        maker.put(UInt32(0))
+        maker.seal()
+        return maker.bytes
+    }
+
+    /// The checksum every frame of this segment begins with. Bytes of another segment, of an
+    /// earlier file in the same place, or out of a value, are never valid here.
+    var key: UInt32 { checksum(of: header, Segment.headerBytes) }
+
+    enum HeaderVerdict: Equatable { case good, newer, bad }
+
+    /// Whether these are this segment's first bytes.
+    func judge(_ header: [UInt8]) -> HeaderVerdict {
+        if header == self.header { return .good }
+        var taker = ByteTaker(header)
+        guard header.count == Segment.headerBytes, taker.take(Segment.magic),
+            let version = taker.take(UInt32.self), version > Segment.version
+        else { return .bad }
+        return .newer
+    }
+}
+
+/// What one turn of a shard commits: the head of a frame. Records follow, up to its end; between
+/// them may stand heads of transaction parts.
+///
+/// ```
+///  0  u32  bytes of the frame, this head included
+///  4  u32  CRC-32C of what follows the head, begun with the segment's key
+///  8  u64  position of the first change in it
+/// 16  u32  how far before that the synced watermark lay when this was written
+/// 20  u32  CRC-32C of bytes 0..<20, begun with the segment's key
+/// ```
+///
+/// A frame without records says only how far the log was synced. The next begins at the next
+/// multiple of eight. The head has a checksum of its own, so that what it says of the watermark
+/// can be believed even where its records were torn.
+struct Frame {
+    var bytes: Int
+    var sum: UInt32
+    var first: CommitPosition
+    /// Everything up to here was synced before this frame was written; nil when it doesn't say.
+    var watermark: CommitPosition?
+
+    static let headBytes = 24
+    /// Beyond any frame: the largest value, in a transaction with room to spare.
+    static let bytesMax = 1 << 31
+    private static let unknown = UInt32.max
+
+    @inline(__always)
+    static func write(
+        _ bytes: Int, first: CommitPosition, watermark: CommitPosition, key: UInt32,
+        at base: UnsafeMutableRawPointer
+    ) {
+        let distance = first &- 1 &- watermark
+        unsafe base.put(UInt32(truncatingIfNeeded: bytes), at: 0)
+        unsafe base.put(checksum(key, base + headBytes, bytes - headBytes), at: 4)
+        unsafe base.put(first, at: 8)
+        unsafe base.put(
+            distance < UInt64(unknown) ? UInt32(truncatingIfNeeded: distance) : unknown, at: 16)
+        unsafe base.put(checksum(key, base, 20), at: 20)
+    }
+
+    /// The head at `base`, of which `headBytes` can be read; nil when it isn't one.
+    @inline(__always)
+    static func read(_ base: UnsafeRawPointer, key: UInt32) -> Frame? {
+        let bytes = unsafe Int(base.get(0, UInt32.self))
+        guard bytes >= headBytes, bytes <= bytesMax,
+            unsafe checksum(key, base, 20) == base.get(20, UInt32.self)
+        else { return nil }
+        let first = unsafe base.get(8, UInt64.self)
+        let distance = unsafe base.get(16, UInt32.self)
+        let isKnown = distance != unknown && UInt64(distance) < first
+        return unsafe Frame(
+            bytes: bytes, sum: base.get(4, UInt32.self), first: first,
+            watermark: isKnown ? first - 1 - UInt64(distance) : nil)
+    }
+}
+
+/// One shard's share of a transaction over several: a head before the records that belong to it,
+/// in the same frame.
+///
+/// ```
+///  0  u32  bytes of this head
+///  4  u8   6, where records have their kind
+///  5  u8   participants
+///  6  u16  zero
+///  8  u64  the transaction: unique within the epoch
+/// 16  u32  how many records follow that belong to it
+/// 20  u32  zero
+///     of each participant: u64 the position its part begins at, u16 shard, 6 zero bytes
+/// ```
+public struct TransactionPart: Hashable, Sendable {
+    public struct Participant: Hashable, Sendable {
+        public var shard: Int
+        /// The position of the first record of this shard's part. While a transaction is
+        /// carried out its shards log nothing else, so that each can tell beforehand. A log
+        /// that reaches this position therefore has the part, and all of it: a part lies
+        /// within one frame.
+        public var begins: CommitPosition
+
+        public init(shard: Int, begins: CommitPosition) {
+            self.shard = shard
+            self.begins = begins
+        }
+    }
+
+    public var id: UInt64
+    /// All shards that have a part, this one included.
+    public var participants: [Participant]
+
+    public init(id: UInt64, participants: [Participant]) {
+        self.id = id
+        self.participants = participants
+    }
+
+    static let kind: UInt8 = 6
+    static let fixedBytes = 24
+    static let participantBytes = 16
+    public static let participantsMax = Slot.shardsMax
+
+    public var encodedBytes: Int {
+        TransactionPart.fixedBytes + participants.count * TransactionPart.participantBytes
+    }
+
+    func encode(at base: UnsafeMutableRawPointer) {
+        unsafe base.put(UInt32(encodedBytes), at: 0)
+        unsafe base.put(TransactionPart.kind, at: 4)
+        unsafe base.put(UInt8(participants.count), at: 5)
+        unsafe base.put(UInt16(0), at: 6)
+        unsafe base.put(id, at: 8)
+        unsafe base.put(UInt64(0), at: 16)
+        var offset = TransactionPart.fixedBytes
+        for participant in participants {
+            unsafe base.put(participant.begins, at: offset)
+            unsafe base.put(UInt64(participant.shard), at: offset + 8)
+            offset += TransactionPart.participantBytes
+        }
+    }
+
+    /// Reads a head and how many records belong to it; nil when the bytes are none.
+    static func decode(_ bytes: UnsafeRawBufferPointer) -> (TransactionPart, records: Int)? {
+        guard let base = bytes.baseAddress, bytes.count >= fixedBytes,
+            unsafe base.get(4, UInt8.self) == kind, unsafe base.get(6, UInt16.self) == 0,
+            unsafe base.get(20, UInt32.self) == 0
+        else { return nil }
+        let count = unsafe Int(base.get(5, UInt8.self))
+        guard count > 0, count <= participantsMax,
+            bytes.count == fixedBytes + count * participantBytes
+        else { return nil }
+        var part = unsafe TransactionPart(id: base.get(8, UInt64.self), participants: [])
+        part.participants.reserveCapacity(count)
+        for place in 0..<count {
+            let offset = fixedBytes + place * participantBytes
+            let shard = unsafe base.get(offset + 8, UInt64.self)
+            guard shard < UInt64(Slot.shardsMax) else { return nil }
+            part.participants.append(
+                Participant(shard: Int(shard), begins: unsafe base.get(offset, UInt64.self)))
+        }
+        return (part, unsafe Int(base.get(16, UInt32.self)))
+    }
+}

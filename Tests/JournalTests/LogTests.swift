@@ -1,0 +1,131 @@
+import Journal
+import Keyspace
+import Simulation
+import Testing
+
+@Suite("A log") struct LogTests {
+    @Test func `gives back what was written after a kill, and after a power cut what was synced`()
+        throws
+    {
+        let disk = SimulatedDisk(seed: 1)
+        let scribe = try Scribe(disk)
+        let samples = (0..<10).map { Sample($0) }
+        try scribe.write(samples)
+        #expect(try recovered(disk.copy()) == [samples])
+        try scribe.sync()
+        disk.cutPower()
+        #expect(try recovered(disk) == [samples])
+    }
+
+    @Test(arguments: Self.kinds) func `keeps every part of a record`(_ sample: Sample) throws {
+        let disk = SimulatedDisk(seed: 2)
+        let scribe = try Scribe(disk)
+        try scribe.write([Sample(1), sample, Sample(2)])
+        #expect(try recovered(disk) == [[Sample(1), sample, Sample(2)]])
+    }
+
+    static let kinds: [Sample] = {
+        var plain = Sample()
+        plain.version = 1 << 38 - 1
+        var file = Sample()
+        file.valueKind = .bytes
+        file.contentType = "text/plain; charset=utf-8"
+        file.value = ""
+        var list = Sample()
+        list.valueKind = .list
+        list.expiresAt = 1_700_000_000_123
+        list.created = 5
+        var far = Sample()
+        far.table = "t"
+        far.space = .max
+        far.owner = .anonymous
+        far.key = String(repeating: "k", count: 1024)
+        var gone = Sample()
+        gone.kind = .deleted
+        gone.value = ""
+        gone.owner = .system
+        var evicted = gone
+        evicted.kind = .evicted
+        var replicated = Sample()
+        replicated.term = 3
+        replicated.index = 4
+        var named = Sample()
+        named.table = String(repeating: "n", count: 128)
+        var seven = Sample()
+        seven.table = "defaulx"
+        var large = Sample()
+        large.value = String(repeating: "v", count: 3 << 20)
+        var all = list
+        all.valueKind = .bytes
+        all.table = "files"
+        all.space = 42
+        all.contentType = String(repeating: "c", count: 65_535)
+        all.term = 1
+        return [plain, file, list, far, gone, evicted, replicated, named, seven, large, all]
+    }()
+
+    @Test func `goes on over many segments, and forgets none in order`() throws {
+        let disk = SimulatedDisk(seed: 3)
+        let scribe = try Scribe(disk)
+        var all: [Sample] = []
+        for turn in 0..<200 {
+            let samples = (0..<5).map { Sample(turn * 5 + $0, bytes: 30 + turn % 90) }
+            try scribe.write(samples)
+            if turn % 3 == 0 { try scribe.sync() }
+            all += samples
+        }
+        try scribe.sync()
+        #expect(disk.paths.count > 8)
+        #expect(try recovered(disk) == [all])
+        disk.cutPower()
+        #expect(try recovered(disk) == [all])
+    }
+
+    @Test func `keeps the positions that a keyspace gave`() throws {
+        let disk = SimulatedDisk(seed: 4)
+        let scribe = try Scribe(disk)
+        #expect(try scribe.write([Sample(1), Sample(2)]) == 2)
+        #expect(try scribe.write([Sample(3)]) == 3)
+        #expect(scribe.logs[0].writer.written == 3)
+        #expect(scribe.logs[0].writer.synced == 0)
+        try scribe.sync()
+        #expect(scribe.logs[0].writer.synced == 3)
+    }
+
+    @Test func `of a run that was cut off is cut where it tore, and the next run goes on`() throws {
+        for seed in 0..<50 as Range<UInt64> {
+            let disk = SimulatedDisk(seed: seed)
+            let scribe = try Scribe(disk)
+            try scribe.write([Sample(1), Sample(2)])
+            try scribe.sync()
+            for number in 3..<12 { try scribe.write([Sample(number, bytes: 700)]) }
+            disk.cutPower()
+            let first = try recovered(disk)[0]
+            #expect(first.count >= 2)
+            #expect(
+                first
+                    == (1..<1 + first.count).map { number in
+                        number < 3 ? Sample(number) : Sample(number, bytes: 700)
+                    })
+            let second = try Scribe(disk)
+            try second.write([Sample(100)])
+            try second.sync()
+            disk.cutPower()
+            #expect(try recovered(disk) == [first + [Sample(100)]])
+        }
+    }
+
+    @Test func `costs at most 70 bytes beyond key and value for a plain record`() throws {
+        let disk = SimulatedDisk(seed: 5)
+        let scribe = try Scribe(disk, sizes: LogWriter.Sizes())
+        let before = scribe.logs[0].writer.bytesWritten
+        for number in 0..<100 { try scribe.write([Sample(number, bytes: 346)]) }
+        let bytes = Int(scribe.logs[0].writer.bytesWritten - before)
+        let own = (0..<100).reduce(0) { $0 + 348 + "key\($1)".utf8.count }
+        #expect((bytes - own) / 100 <= 72)
+        let turn = scribe.logs[0].writer.bytesWritten
+        try scribe.write((0..<16).map { Sample($0, bytes: 346) })
+        let together = Int(scribe.logs[0].writer.bytesWritten - turn)
+        #expect((together - (0..<16).reduce(0) { $0 + 348 + "key\($1)".utf8.count }) / 16 <= 50)
+    }
+}
