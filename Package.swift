@@ -55,9 +55,11 @@ let package = Package(
             swiftSettings: strict, linkerSettings: [.linkedLibrary(":libcrypto.a")]),
         .target(name: "Options", exclude: ["README.md"], swiftSettings: strict),
         .target(
-            name: "Node", dependencies: ["Machine", "Wire", "Keyspace", "Identity", "Options"],
+            name: "Node",
+            dependencies: ["Machine", "Wire", "Keyspace", "Journal", "Identity", "Options"],
             exclude: [
-                "README.md", "Accounts/README.md", "Operations/README.md", "Tables/README.md",
+                "README.md", "Accounts/README.md", "Durability/README.md", "Operations/README.md",
+                "Tables/README.md",
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -155,7 +155,12 @@ public struct Reply {
         case outOfMemory
         /// The key or the value is longer than can be stored.
         case tooLarge
+        /// The log can't take it, so it was not carried out. Said by the shard, not the keyspace.
+        case unwritable
     }
+
+    /// The answer to a write that the log has no place for.
+    public static var unwritable: Reply { Reply(.unwritable) }
 
     public var status: Status
     /// Good until the next call that changes the keyspace.

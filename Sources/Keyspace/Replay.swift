@@ -48,6 +48,9 @@ extension Keyspace {
         self.position = max(self.position, position)
     }
 
+    /// Takes a stamp of the node's own past into account: no later one is smaller.
+    public mutating func restore(_ stamp: Stamp) { clock.restore(stamp) }
+
     /// Brings a record to what `incoming` says, if that is newer. Owners and conditions were
     /// looked at where the write was decided. `isLogged` is false while the journal is read:
     /// it has the record already.

@@ -17,6 +17,7 @@ public struct Configuration: Sendable {
     public var memoryBytesMax: Int?
     public var eviction = EvictionChoice.none
     public var valueBytesMax = 0
+    public var fsync = FsyncPolicy.everysec
     /// `*`, or one origin as browsers send it.
     public var corsOrigin = ""
     /// Addresses and blocks of them, each well-formed; empty: nobody's word is taken.
@@ -90,6 +91,16 @@ public enum IOChoice: String, Sendable, CaseIterable {
 
 /// What happens to records when there is no room for another.
 public enum EvictionChoice: String, Sendable, CaseIterable { case none, lru }
+
+/// When what was written to the log is synced to the disk.
+public enum FsyncPolicy: String, Sendable, CaseIterable {
+    /// Before it is acknowledged; many writes to one sync.
+    case always
+    /// Each second.
+    case everysec
+    /// When the kernel sees fit.
+    case no
+}
 
 public enum LogLevel: String, Sendable, CaseIterable, Comparable {
     case debug, info, warn, error

@@ -52,6 +52,11 @@ extension Option {
             "max-value", .node, .size(1...(512 << 20)) { $0.valueBytesMax = $1 },
             default: .value("8MiB"), doc: "The longest value, and request body; 413 over it."),
         Option(
+            "fsync", .node, .choice { $0.fsync = $1 }, default: .value("everysec"),
+            doc: "When writes are synced to the disk: before each is acknowledged, each second, or "
+                + "when the kernel sees fit. They are in the log's file before they are "
+                + "acknowledged in any case."),
+        Option(
             "cors-origin", .node,
             .text("ORIGIN", "* or an origin, as in https://app.example", where: isOrigin) {
                 $0.corsOrigin = $1
@@ -147,7 +152,6 @@ extension Option {
         upcoming("ftp", "HOST:PORT", "A listener for FTP."),
         upcoming("ftp-passive", "LO-HI", "The ports of FTP's passive mode."),
         upcoming("ftp-address", "HOST", "The address FTP's passive mode tells clients."),
-        upcoming("fsync", "always|everysec|no", "When the log is synced to the disk."),
         upcoming("consistency", "eventual|strong", "The default of tables without their own."),
         upcoming("rate", "N/PERIOD,BURST", "Requests allowed per principal."),
         upcoming("heartbeat", "TIME", "The time between comments on an idle stream."),

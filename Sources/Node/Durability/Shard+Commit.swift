@@ -1,3 +1,6 @@
+import Glibc
+import Identity
+import Journal
 import Keyspace
 import Machine
 import Wire
@@ -6,7 +9,10 @@ import Wire
 extension Shard {
     /// The one door to the keyspace for commands that may change it: what changed is written down
     /// before anything else can touch the keyspace.
+    ///
+    /// A write that has no place in the log is refused before it is carried out.
     mutating func change(_ command: borrowing Command) -> Reply {
+        guard hasLogRoom(for: command) else { return .unwritable }
         let reply = keyspace.run(command, at: wallMs)
         if keyspace.changeCount > 0 { recordChanges() }
         return reply
@@ -14,13 +20,85 @@ extension Shard {
 
     /// Takes note of what the last call to the keyspace changed. Called after every call that can
     /// change it, before the next.
-    mutating func recordChanges() {}
+    mutating func recordChanges() {
+        for number in 0..<keyspace.changeCount { recordChange(number) }
+    }
+
+    private mutating func recordChange(_ number: Int) {
+        let change = keyspace.change(number)
+        // An expiry follows from the record's own time and is not logged.
+        guard change.position > 0, let keeper = unsafe keeper else { return }
+        // A table that another shard has made since.
+        if Int(change.table) >= tables.count { registry.update(&tables) }
+        let info = tables[change.table]
+        let owner = owners.identifier(of: change.record.owner.rawValue)
+        let nobody = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+        let record = unsafe LogRecord(
+            change, slot: Slot.of(change.record.key, offset: info.slotOffset),
+            owner: OwnerID(high: owner.high, low: owner.low), space: info.space,
+            table: tables.name(change.table) ?? nobody)
+        unsafe keeper.pointee.append(record)
+    }
+
+    private mutating func hasLogRoom(for command: borrowing Command) -> Bool {
+        var bytes = unsafe command.key.bytes.count + command.value.bytes.count
+        switch command.kind {
+        case .get, .touch, .count: return true
+        case .put, .delete: break
+        case .expire: bytes += keyspace.get(command.key, at: wallMs)?.valueCount ?? 0
+        }
+        guard let keeper = unsafe keeper else { return false }
+        return unsafe keeper.pointee.hasRoom(bytes + LogRecord.overheadBytesMax)
+    }
+
+    /// What a write is told that has no place on the disk.
+    var logRefusal: Outcome {
+        mutating get {
+            guard let keeper = unsafe keeper else {
+                return .error(.serviceUnavailable, "The node is still loading")
+            }
+            let trouble = unsafe keeper.pointee.trouble ?? .full
+            return .error(.serviceUnavailable, trouble.sentence)
+        }
+    }
 
     /// The commit point of a turn: makes its writes safe, and lets go of what waited for that.
     /// Nothing that tells of a write leaves before.
     mutating func commit() {
-        commitPoint.synced(keyspace.position, keyspace.clock.last)
+        guard let keeper = unsafe keeper else { return }
+        if unsafe keeper.pointee.write(at: nowMs) {
+            unsafe commitPoint.wrote(keeper.pointee.writer.written)
+        } else {
+            withholdTurn()
+        }
+        unsafe answersTelling.removeAll(keepingCapacity: true)
+        unsafe keeper.pointee.startWork(
+            at: nowMs, isSyncWanted: commitPoint.heldCount > 0, stamp: keyspace.clock.last)
+        noteTrouble()
         releaseHeld()
+    }
+
+    /// Takes in what the disk's workers have done.
+    mutating func readDiskWork() {
+        guard let keeper = unsafe keeper, unsafe keeper.pointee.hasFinishedWork else { return }
+        if let (position, stamp) = unsafe keeper.pointee.takeFinished() {
+            commitPoint.synced(position, stamp)
+        }
+    }
+
+    /// The log's file did not take the turn's writes, so nobody may be told that they were made.
+    /// Whoever waits for such an answer here loses the connection, which leaves open what became of
+    /// the write, as it is; on other shards the answer becomes a refusal.
+    private mutating func withholdTurn() {
+        closeTold()
+        for place in unsafe answersTelling.indices {
+            let head = unsafe answersTelling[place].assumingMemoryBound(to: Message.Answer.self)
+            unsafe head.pointee.bodyMemory?.deallocate()
+            unsafe head.pointee.bodyMemory = nil
+            unsafe head.pointee.bodyCount = 0
+            unsafe head.pointee.hasTag = false
+            unsafe head.pointee.status = HTTPStatus.serviceUnavailable.rawValue
+        }
     }
 
     private mutating func releaseHeld() {
@@ -33,5 +111,33 @@ extension Shard {
             }
             unsafe bytes.deallocate()
         }
+    }
+
+    /// Says once what the disk has come to, in the log and to whoever asks.
+    private mutating func noteTrouble() {
+        guard let keeper = unsafe keeper else { return }
+        let trouble = unsafe keeper.pointee.trouble
+        unsafe tally.logBytes = keeper.pointee.writer.bytesWritten
+        unsafe tally.syncs = keeper.pointee.syncs
+        unsafe tally.syncNs = keeper.pointee.syncNs
+        guard (trouble?.rawValue ?? 0) != tally.diskTrouble else { return }
+        tally.diskTrouble = trouble?.rawValue ?? 0
+        switch trouble {
+        case nil: log.info("disk takes writes again", ("shard", "\(number)"))
+        case .full:
+            log.error(
+                "disk full", ("shard", "\(number)"), ("error", diskError),
+                ("hint", "free space: writes are refused until there is some"))
+        case .failed:
+            log.error(
+                "disk failed", ("shard", "\(number)"), ("error", diskError),
+                ("hint", "look at the disk, then start the node again: it takes no more writes"))
+        }
+    }
+
+    private var diskError: String {
+        guard let keeper = unsafe keeper, let failure = unsafe keeper.pointee.writer.failure
+        else { return "" }
+        return "\(failure.call.rawValue): \(SystemError.text(of: failure.errno))"
     }
 }

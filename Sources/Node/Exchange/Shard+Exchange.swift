@@ -69,7 +69,10 @@ extension Shard {
                 outcome.writeBody(owners, into: &$0)
             }
         }
-        postAnswer(head, bodyCount: count, to: target) { outcome.writeBody(owners, into: &$0) }
+        let place = unsafe postAnswer(head, bodyCount: count, to: target) {
+            outcome.writeBody(owners, into: &$0)
+        }
+        if outcome.position > 0 { unsafe answersTelling.append(place) }
     }
 
     mutating func postAnswer(
@@ -79,13 +82,15 @@ extension Shard {
         let head = unsafe Message.Answer(
             status: status.rawValue, hasTag: false, extras: extras, ticket: ticket,
             version: 0, stamp: 0, bodyCount: 0, bodyMemory: nil)
-        postAnswer(head, bodyCount: body.count, to: target) { unsafe $0.write(body) }
+        unsafe postAnswer(head, bodyCount: body.count, to: target) { unsafe $0.write(body) }
     }
 
+    /// Where the answer stands, until the mailbox is shown.
+    @discardableResult
     private mutating func postAnswer(
         _ head: Message.Answer, bodyCount: Int, to target: Int,
         _ write: (inout ByteWriter) -> Void
-    ) {
+    ) -> UnsafeMutableRawPointer {
         let isInline = bodyCount <= Message.inlineBytesMax
         let size = MemoryLayout<Message.Answer>.size + (isInline ? bodyCount : 0)
         // Behind a backlog everything queues: answers to one connection keep their order.
@@ -106,6 +111,7 @@ extension Shard {
         if unsafe reserved == nil {
             unsafe backlogs[target].append(UnsafeRawBufferPointer(start: place, count: size))
         }
+        return unsafe place
     }
 
     /// Keeps an answer until the position it tells of is safe.
@@ -218,6 +224,7 @@ extension Shard {
     }
 
     mutating func receive(_ message: UnsafeRawBufferPointer, from shard: Int) {
+        if isLoading { takeLoaded() }
         switch unsafe message.load(as: Message.Kind.self) {
         case .connection: unsafe open(message.load(as: Message.Connection.self).fd)
         case .work: unsafe carryOut(message, from: shard)

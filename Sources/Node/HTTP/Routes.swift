@@ -19,6 +19,9 @@ extension Shard {
         if routeFixed(index, request.path, request, shape) { return }
         let path = unsafe TablePath.parse(
             request.rawPath, scratch: scratch, scratchBytes: Self.scratchBytes)
+        if isLoading, path.kind != .none, request.method != .options {
+            return replyLoading(index, shape)
+        }
         switch path.kind {
         case .key: routeKey(index, request, shape, path)
         case .keys, .store: routeTable(index, request, shape, path)
@@ -44,6 +47,10 @@ extension Shard {
             guard isRead(index, request, shape) else { return true }
             replyReady(index, shape)
         } else if path.begins(with: "/auth/") {
+            if isLoading {
+                replyLoading(index, shape)
+                return true
+            }
             let prefix = 6
             let user = unsafe UnsafeRawBufferPointer(rebasing: request.rawPath[prefix...])
             unsafe routeLogin(index, request, shape, user: user)
@@ -59,10 +66,32 @@ extension Shard {
         if acceptsNoMoreRequests {
             return replyError(index, shape, .serviceUnavailable, "The node is draining")
         }
+        if !durability.isLoaded {
+            return replyError(index, shape, .serviceUnavailable, "The node is still loading")
+        }
+        if let trouble = diskTrouble {
+            return replyError(index, shape, .serviceUnavailable, trouble.sentence)
+        }
         let body: StaticString = "{\"status\":\"ready\"}"
         unsafe replyJSON(
             index, shape,
             UnsafeRawBufferPointer(start: body.utf8Start, count: body.utf8CodeUnitCount))
+    }
+
+    /// A record that can't be seen yet is not absent.
+    mutating func replyLoading(_ index: UInt32, _ shape: ReplyShape) {
+        var writer = beginReply(index, shape, .serviceUnavailable)
+        HTTPReplyHead.field("Retry-After", "1", into: &writer)
+        finishError(index, shape, "The node is still loading", writer)
+    }
+
+    /// What is wrong with the disk, of any shard.
+    private var diskTrouble: DiskTrouble? {
+        var worst: UInt64 = 0
+        for shard in unsafe 0..<state.pointee.shardCount {
+            unsafe worst = max(worst, state.pointee.figures[shard].tally.diskTrouble)
+        }
+        return DiskTrouble(rawValue: worst)
     }
 
     /// What no route takes. A fixed path may be written with percent-encoding where it need not.

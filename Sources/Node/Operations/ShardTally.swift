@@ -36,6 +36,13 @@ struct ShardTally: BitwiseCopyable {
     var tombstones: UInt64 = 0
     var blocksInUse: UInt64 = 0
 
+    /// Bytes written to the log by this run, and syncs of it.
+    var logBytes: UInt64 = 0
+    var syncs: UInt64 = 0
+    var syncNs: UInt64 = 0
+    /// Why no writes are taken: a `DiskTrouble`, or 0.
+    var diskTrouble: UInt64 = 0
+
     /// Time of all turns, and that time once for each request that was answered in it.
     var turnNs: UInt64 = 0
     var serviceNs: UInt64 = 0

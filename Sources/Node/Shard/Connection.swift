@@ -83,6 +83,8 @@ internal import Wire
     var turnRequests: Int32 = 0
     var turnBytes: Int32 = 0
     var turn: UInt32 = 0
+    /// The last turn in which a write was told of.
+    var toldTurn: UInt32 = 0
     /// Bytes thrown away while lingering.
     var lingered: UInt32 = 0
 }

@@ -29,6 +29,11 @@ import Wire
 
     var keyspace: Keyspace
     var commitPoint = CommitPoint()
+    /// This shard's log; nil until the files of earlier runs are read.
+    var keeper: UnsafeMutablePointer<LogKeeper>? = nil
+    let durability: Durability
+    /// This turn's answers to other shards that tell of a write.
+    var answersTelling: [UnsafeMutableRawPointer] = unsafe []
     var tables: Tables
     let registry: TableRegistry
     private var registryGeneration: UInt64 = 0
@@ -143,6 +148,7 @@ import Wire
         unsafe aside = .allocate(capacity: BlockPool.blockBytes)
         unsafe backlogs = unsafe Array(repeating: [], count: start.state.pointee.shardCount)
         self.keyspace = keyspace
+        durability = start.durability
         tables = Tables(seed: start.keyspace.seed)
         ReservedTable.open(in: &tables)
         registry = start.registry
@@ -201,6 +207,7 @@ import Wire
             flushDirty()
             publishFigures()
         }
+        finishLog()
     }
 
     /// How long the driver may wait. Looks at the mailboxes once more after saying that it sleeps.
@@ -215,6 +222,9 @@ import Wire
             wakeMs = min(wakeMs ?? UInt64.max, nowMs + inMs)
         }
         if let retry = acceptRetryMs { wakeMs = min(wakeMs ?? retry, retry) }
+        if let keeper = unsafe keeper, let due = unsafe keeper.pointee.nextDueMs {
+            wakeMs = min(wakeMs ?? due, due)
+        }
         let timeout = wakeMs.map { $0 > nowMs ? $0 - nowMs : 0 }
         guard unsafe state.pointee.shardCount > 1 else { return timeout }
         unsafe state.pointee.wakeFlags[number].fallAsleep()
@@ -233,6 +243,7 @@ import Wire
         nowMs = turnStartNs / 1_000_000
         turn &+= 1
         wallMs = Int64(Clock.wallMs())
+        if isLoading { takeLoaded() }
         if registry.generation != registryGeneration {
             registryGeneration = registry.generation
             registry.update(&tables)
@@ -262,7 +273,9 @@ import Wire
         case .acceptStopped: acceptStopped(completion.result)
         case .ended: peerEnded(completion.index, result: completion.result)
         case .closed: closed(completion.index)
-        case .woken: readLogins()
+        case .woken:
+            readLogins()
+            readDiskWork()
         }
     }
 
@@ -366,6 +379,13 @@ import Wire
     }
 
     var acceptsNoMoreRequests: Bool { isDraining }
+
+    /// Ends the connections that were told of a write in this turn.
+    mutating func closeTold() {
+        for index in 0..<untouchedSlots {
+            if unsafe connections[index].toldTurn == turn { close(UInt32(index)) }
+        }
+    }
 
     // MARK: The bound on output memory
 

@@ -6,6 +6,8 @@ import Machine
 @safe struct DataDirectory: ~Copyable {
     let path: String
     let nodeID: String
+    /// The directory itself, open as long as this lives: what the journal's files are named from.
+    let fd: Int32
     private let lockFD: Int32
 
     /// Makes the directory if it is missing, locks it, and reads or makes the node's id.
@@ -29,20 +31,26 @@ import Machine
         do throws(SystemError) {
             let id: String
             if let wanted { id = wanted } else { id = try keptID(path + "/node-id") }
-            return DataDirectory(path: path, nodeID: id, lockFD: lockFD)
+            let fd = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            guard fd >= 0 else { throw SystemError("open \(path)", errno) }
+            return DataDirectory(path: path, nodeID: id, fd: fd, lockFD: lockFD)
         } catch {
             close(lockFD)
             throw error
         }
     }
 
-    private init(path: String, nodeID: String, lockFD: Int32) {
+    private init(path: String, nodeID: String, fd: Int32, lockFD: Int32) {
         self.path = path
         self.nodeID = nodeID
+        self.fd = fd
         self.lockFD = lockFD
     }
 
-    deinit { close(lockFD) }
+    deinit {
+        close(fd)
+        close(lockFD)
+    }
 
     private static func makeDirectories(_ path: String) throws(SystemError) {
         if unsafe mkdir(path, 0o700) == 0 || errno == EEXIST { return }

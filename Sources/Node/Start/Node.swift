@@ -64,6 +64,8 @@ public enum Node {
             configuration,
             jwtKey: try SigningKey.open(
                 configured: configuration.jwtSecret, directory: directory.path))
+        let disk = FileDisk(directory: directory.fd)
+        let durability = try Durability.make(disk, configuration.fsync, shardCount: shardCount)
         let report = ShardReport(expecting: shardCount)
         let listenerFD = listener.release()
         for number in 0..<shardCount {
@@ -72,11 +74,21 @@ public enum Node {
                 slotCount: connectionsMax + settings.refusalsMax, healthBody: health,
                 listenerFD: number == 0 ? listenerFD : -1, log: log,
                 keyspace: keyspace, registry: registry, owners: owners,
-                accounts: accounts)
+                accounts: accounts, durability: durability)
             // Left to itself: its end is told by the report.
             _ = try Thread.start(name: "shard-\(number)") { start.run(report) }
         }
         if let failure = report.waitUntilReady() { throw failure }
+        let loading = Loading(
+            disk: disk, directory: directory.path, shardCount: shardCount, keyspace: keyspace,
+            registry: registry, owners: owners, signals: signals, log: log)
+        do throws(LoadFailure) {
+            unsafe durability.hand(try loading.load())
+        } catch {
+            complain("\(error)")
+            return 1
+        }
+        unsafe state.pointee.wakeAll()
         log.info("listening", ("addr", bound))
         StartupPages.forget()
 

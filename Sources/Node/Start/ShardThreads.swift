@@ -18,6 +18,7 @@ import Synchronization
     let registry: TableRegistry
     let owners: OwnerNumbers
     let accounts: AccountSettings
+    let durability: Durability
 
     /// A shard's whole life, on its own thread.
     func run(_ report: ShardReport) {

@@ -262,6 +262,7 @@ extension Shard {
             return .record(.preconditionFailed, record)
         case .outOfMemory: return .error(.insufficientStorage, "The node's memory limit is reached")
         case .tooLarge: return .error(.contentTooLarge, "The key or the value is too long")
+        case .unwritable: return logRefusal
         }
     }
 
@@ -269,6 +270,7 @@ extension Shard {
 
     /// Writes an outcome of this shard's own as a reply.
     mutating func replyOutcome(_ index: UInt32, _ shape: ReplyShape, _ outcome: Outcome) {
+        if outcome.position > 0 { unsafe connections[Int(index)].toldTurn = turn }
         let count = outcome.bodyCount(owners)
         var writer = beginAnswer(
             index, shape, outcome.status, tag: outcome.tag, .none, count: count)

@@ -22,12 +22,13 @@ import Synchronization
 
     /// The number of a table, known here or, with `adding`, made now; `copy` is brought up to date.
     func number(
-        of name: UnsafeRawBufferPointer, adding: Bool, updating copy: inout Tables
+        of name: UnsafeRawBufferPointer, in space: Space = .shared, adding: Bool,
+        updating copy: inout Tables
     ) -> TableNumber? {
         lock.withLock { _ in
             let number =
                 unsafe adding
-                ? tables.number(adding: name, in: .shared) : tables.number(of: name, in: .shared)
+                ? tables.number(adding: name, in: space) : tables.number(of: name, in: space)
             bring(&copy)
             return number
         }
