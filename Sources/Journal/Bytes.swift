@@ -33,16 +33,46 @@ func checksum(_ crc: UInt32, _ start: UnsafeRawPointer, _ count: Int) -> UInt32 
 }
 
 /// The checksum of an array's first bytes.
-func checksum(of bytes: [UInt8], _ count: Int) -> UInt32 {
+func checksum(_ crc: UInt32 = 0, of bytes: [UInt8], _ count: Int) -> UInt32 {
     unsafe bytes.withUnsafeBytes { raw in
-        guard let start = raw.baseAddress else { return 0 }
-        return unsafe checksum(0, start, min(count, raw.count))
+        guard let start = raw.baseAddress else { return crc }
+        return unsafe checksum(crc, start, min(count, raw.count))
     }
 }
 
 /// Frames and blocks begin at multiples of eight.
 @inline(__always)
 func aligned(_ bytes: Int) -> Int { (bytes + 7) & ~7 }
+
+/// Memory that is used again and again, and grows to the most that was needed.
+@safe
+struct Scratch: ~Copyable {
+    private(set) var base: UnsafeMutableRawPointer
+    private(set) var capacity: Int
+
+    init(_ capacity: Int) {
+        unsafe base = .allocate(byteCount: capacity, alignment: 16)
+        self.capacity = capacity
+    }
+
+    deinit { unsafe base.deallocate() }
+
+    /// Makes sure of room for so many bytes; what was there is gone.
+    mutating func need(_ bytes: Int) {
+        guard bytes > capacity else { return }
+        unsafe base.deallocate()
+        capacity = max(bytes, capacity * 2)
+        unsafe base = .allocate(byteCount: capacity, alignment: 16)
+    }
+
+    /// Gives back what is beyond `bytes`.
+    mutating func keep(_ bytes: Int) {
+        guard capacity > bytes else { return }
+        unsafe base.deallocate()
+        capacity = bytes
+        unsafe base = .allocate(byteCount: capacity, alignment: 16)
+    }
+}
 
 /// Builds a small file in memory.
 struct ByteMaker {

@@ -36,6 +36,20 @@ public enum JournalFailure: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
+/// Calls of the disk, where damage may be found too.
+func asking<Answer>(
+    _ calls: () throws(DiskFailure) -> Answer
+) throws(JournalFailure) -> Answer {
+    do throws(DiskFailure) { return try calls() } catch { throw .disk(error) }
+}
+
+/// Reads of bytes in memory, where the disk may fail too.
+func judging<Answer>(
+    _ reading: () throws(Damage) -> Answer
+) throws(JournalFailure) -> Answer {
+    do throws(Damage) { return try reading() } catch { throw .damage(error) }
+}
+
 /// A log's end that a power cut or a kill tore, and that was cut off.
 public struct Cut: Hashable, Sendable, CustomStringConvertible {
     public var file: String

@@ -86,11 +86,11 @@ extension Disk {
         try syncDirectory("")
     }
 
-    /// Writes an array at the file's beginning.
-    func write(_ file: DiskFile, _ bytes: [UInt8]) throws(DiskFailure) {
+    /// Writes an array.
+    func write(_ file: DiskFile, _ bytes: [UInt8], at offset: Int = 0) throws(DiskFailure) {
         var failure: DiskFailure?
         unsafe bytes.withUnsafeBytes { raw in
-            do throws(DiskFailure) { unsafe try write(file, at: 0, raw) } catch { failure = error }
+            do throws(DiskFailure) { unsafe try write(file, at: offset, raw) } catch { failure = error }
         }
         if let failure { throw failure }
     }

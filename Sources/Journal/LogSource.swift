@@ -229,10 +229,7 @@ public struct LogSource: Hashable, Sendable {
 
     /// Whether the log may have records for a shard of `count`.
     public func hasRecords(for shard: Int, of count: Int) -> Bool {
-        (0..<Slot.groups).contains {
-            Slot.shard(ofGroup: $0, shards: count) == shard
-                && Slot.shard(ofGroup: $0, shards: epoch.shards) == self.shard
-        }
+        Placement.meet(old: self.shard, of: epoch.shards, new: shard, of: count)
     }
 
     // MARK: Settling

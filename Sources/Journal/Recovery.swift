@@ -228,13 +228,12 @@ struct Contents {
     }
 
     private static func readManifest(_ disk: any Disk) throws(JournalFailure) -> Manifest {
-        let bytes: [UInt8]?
-        do throws(DiskFailure) {
-            bytes = try disk.contents(FileNames.manifest, bytesMax: Manifest.bytesMax)
-        } catch { throw .disk(error) }
-        do throws(Damage) {
+        let bytes = try asking { () throws(DiskFailure) in
+            try disk.contents(FileNames.manifest, bytesMax: Manifest.bytesMax)
+        }
+        return try judging { () throws(Damage) in
             guard let bytes else { throw Damage(FileNames.manifest, 0, "it is far too long") }
             return try Manifest.read(bytes)
-        } catch { throw .damage(error) }
+        }
     }
 }
