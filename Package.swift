@@ -73,6 +73,9 @@ let package = Package(
             name: "keyspace-bench", dependencies: ["Keyspace"], path: "Benchmarks/Keyspace",
             swiftSettings: strict),
         .executableTarget(
+            name: "journal-bench", dependencies: ["Journal", "Keyspace", "Simulation"],
+            path: "Benchmarks/Journal", swiftSettings: testing),
+        .executableTarget(
             name: "crash-probe", dependencies: ["CMachine", "Machine"], path: "Tests/CrashProbe",
             swiftSettings: strict),
         .executableTarget(name: "leash", path: "Tests/Support/leash"),

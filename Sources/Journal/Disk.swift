@@ -90,7 +90,9 @@ extension Disk {
     func write(_ file: DiskFile, _ bytes: [UInt8], at offset: Int = 0) throws(DiskFailure) {
         var failure: DiskFailure?
         unsafe bytes.withUnsafeBytes { raw in
-            do throws(DiskFailure) { unsafe try write(file, at: offset, raw) } catch { failure = error }
+            do throws(DiskFailure) { unsafe try write(file, at: offset, raw) } catch {
+                failure = error
+            }
         }
         if let failure { throw failure }
     }

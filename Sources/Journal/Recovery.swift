@@ -21,6 +21,9 @@ public struct Recovery: Sendable {
     /// Files nothing refers to.
     public let leftovers: [String]
 
+    /// That of an empty directory.
+    public static let none = Recovery(manifest: nil, snapshot: nil, epochs: [], leftovers: [])
+
     public var node: NodeID? { manifest?.node }
     public var isEmpty: Bool { manifest == nil }
     /// The number of the run about to begin.

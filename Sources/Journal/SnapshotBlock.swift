@@ -49,4 +49,3 @@ enum SnapshotBlock {
     /// cost more time than they save space.
     static let level: Int32 = 3
 }
-

@@ -113,9 +113,11 @@ struct SnapshotBlockMaker: ~Copyable {
         numbers.need(count * 6)
         number(rows, &counts)
         var bytes = SnapshotBlock.prefixBytes
-        bytes += tables.list.reduce(0) { $0 + $1.count + 1 } + types.list.reduce(0) {
-            $0 + $1.count - 6
-        }
+        bytes +=
+            tables.list.reduce(0) { $0 + $1.count + 1 }
+            + types.list.reduce(0) {
+                $0 + $1.count - 6
+            }
         bytes += owners.list.count * 16
         bytes += count * (1 + 2 + 4 + 8 + 6)
         bytes += (tables.list.count > 1 ? 2 : 0) * count + (owners.list.count > 1 ? 2 : 0) * count
