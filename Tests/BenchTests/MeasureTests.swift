@@ -265,3 +265,38 @@ import Testing
         #expect(log.isFinal(5, ofKey: 0))
     }
 }
+
+@Suite("Words") struct WordTests {
+    private func text(_ count: Int, seed: UInt64) -> String {
+        var bytes = [UInt8](repeating: 0, count: count)
+        bytes.withUnsafeMutableBufferPointer {
+            Words.shared.fill($0.baseAddress!, count, seed: seed)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    @Test func `a text is the same for its key, another for others, and needs no escape`() {
+        #expect(text(300, seed: 7) == text(300, seed: 7))
+        #expect(text(300, seed: 7) != text(300, seed: 8))
+        #expect(text(20_000, seed: 1).utf8.allSatisfy { $0 == 0x20 || (0x61...0x7A).contains($0) })
+    }
+
+    @Test func `common words are common, as in people's texts`() {
+        let words = text(400_000, seed: 3).split(separator: " ")
+        var counts: [Substring: Int] = [:]
+        for word in words { counts[word, default: 0] += 1 }
+        let share = Double(counts["the"] ?? 0) / Double(words.count)
+        #expect(share > 0.1 && share < 0.14)
+        #expect(counts["the"]! > counts["of"]! && counts["of"]! > counts["to"]!)
+        #expect(counts.count > 1000)
+    }
+
+    @Test func `a request carries the words of its key`() {
+        let value = RequestTemplate.value(size: 100, isStamped: false, isWords: true)
+        let request = RequestTemplate.http(
+            method: "PUT", path: "/t/key/{key}", host: "h", headers: [], body: value)
+        var bytes = [UInt8](repeating: 0, count: request.count)
+        bytes.withUnsafeMutableBufferPointer { request.write(to: $0.baseAddress!, key: 42) }
+        #expect(String(decoding: bytes, as: UTF8.self).hasSuffix("\r\n\r\n" + text(100, seed: 42)))
+    }
+}

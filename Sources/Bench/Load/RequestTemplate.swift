@@ -8,12 +8,17 @@ import Glibc
     static let keysMax = 99_999_999
     static let keyPlaceholder = "{key}"
     private static let keySample = "key00000000"
+    /// Stands for words in a prepared value: a byte that is in no request otherwise.
+    private static let wordsMark: UInt8 = 0x01
 
     let bytes: UnsafeMutablePointer<UInt8>
     let count: Int
     /// Where the key's digits and the stamp stand, or -1.
     let keyPlace: Int
     let stampPlace: Int
+    /// Where words are filled in that differ from key to key, or -1, and how many bytes of them.
+    private let wordsPlace: Int
+    private let wordsCount: Int
 
     private init(_ text: [UInt8], isStamped: Bool) {
         count = text.count
@@ -22,12 +27,15 @@ import Glibc
         let key = Self.place(of: Array(Self.keySample.utf8), in: text)
         keyPlace = key.map { $0 + Self.keySample.utf8.count - Self.keyDigits } ?? -1
         let zeroes = [UInt8](repeating: 0x30, count: Stamp.byteCount - 4)
+        let words = text.reversed().drop { $0 != Self.wordsMark }.prefix { $0 == Self.wordsMark }
+        wordsCount = words.count
+        wordsPlace = text.firstIndex(of: Self.wordsMark) ?? -1
         stampPlace = isStamped ? Self.place(of: Array("ntb1".utf8) + zeroes, in: text) ?? -1 : -1
     }
 
     deinit { unsafe bytes.deallocate() }
 
-    var isConstant: Bool { keyPlace < 0 && stampPlace < 0 }
+    var isConstant: Bool { keyPlace < 0 && stampPlace < 0 && wordsPlace < 0 }
 
     /// An HTTP request. `{key}` in the path is where keys go.
     static func http(
@@ -61,14 +69,16 @@ import Glibc
     }
 
     /// A value of `size` bytes: a stamp's place first where one is wanted, then letters that
-    /// neither compress to nothing nor need an escape.
-    static func value(size: Int, isStamped: Bool) -> [UInt8] {
+    /// neither compress to nothing nor need an escape, or the places of words.
+    static func value(size: Int, isStamped: Bool, isWords: Bool = false) -> [UInt8] {
         var random = Random(seed: 42)
         var bytes: [UInt8] = []
         if isStamped {
             bytes += Array("ntb1".utf8) + [UInt8](repeating: 0x30, count: Stamp.byteCount - 4)
         }
-        while bytes.count < size { bytes.append(0x61 + UInt8(random.below(26))) }
+        while bytes.count < size {
+            bytes.append(isWords ? wordsMark : 0x61 + UInt8(random.below(26)))
+        }
         return bytes
     }
 
@@ -76,6 +86,9 @@ import Glibc
     @inline(__always)
     func write(to place: UnsafeMutablePointer<UInt8>, key: UInt32) {
         unsafe memcpy(place, bytes, count)
+        if wordsPlace >= 0 {
+            unsafe Words.shared.fill(place + wordsPlace, wordsCount, seed: UInt64(key))
+        }
         guard keyPlace >= 0 else { return }
         var rest = key
         var digit = Self.keyDigits

@@ -56,7 +56,8 @@ struct RequestTexts: Sendable {
     }
 
     var write: RequestTemplate {
-        let value = RequestTemplate.value(size: settings.size, isStamped: isStamped)
+        let value = RequestTemplate.value(
+            size: settings.size, isStamped: isStamped, isWords: settings.isWords)
         guard settings.command == .resp else {
             let isJSON = settings.body == .json
             return .http(

@@ -177,6 +177,11 @@ struct Option: Sendable {
             settings.size = value
             return true
         },
+        flag(
+            "words", .what,
+            "Values are words, others for each key, as people's are: what keeps them can compress "
+                + "them as it would those. Else they are random letters, the same in all."
+        ) { $0.isWords = true },
         decimal(
             "reads", .what, 0...1, "mixed: the share of requests that read. Default: 0.9."
         ) { $1.reads = $0 },

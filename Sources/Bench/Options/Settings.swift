@@ -27,6 +27,7 @@ struct Settings: Sendable {
     var table = "bench"
     var keys = 10_000
     var size = 256
+    var isWords = false
     var reads = 0.9
     var distribution = KeyChoice.Distribution.uniform
     var zipfExponent = 0.99
