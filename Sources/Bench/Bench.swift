@@ -23,6 +23,11 @@ public enum Bench {
     private static func run(_ settings: Settings) -> Int32 {
         Interrupt.listen()
         do throws(RunError) {
+            if settings.command == .verify {
+                let verdicts = try VerifyRun(settings: settings).verdicts()
+                Output.print(settings.isJSON ? verdicts.json.text + "\n" : verdicts.table)
+                return verdicts.hold ? 0 : 1
+            }
             let report = try Bench.report(settings)
             Output.print(settings.isJSON ? report.json.text + "\n" : report.table)
             return 0
@@ -48,7 +53,7 @@ public enum Bench {
         case .push, .hold:
             return try PushRun(settings: settings, peer: peer, maker: maker, headers: headers)
                 .report()
-        case .get, .put, .mixed, .resp:
+        case .get, .put, .mixed, .resp, .verify:
             return try RequestRun(settings: settings, peer: peer, maker: maker, headers: headers)
                 .report()
         }

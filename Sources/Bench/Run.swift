@@ -25,7 +25,7 @@ struct RequestRun {
 
     private var readShare: Double {
         switch settings.command {
-        case .put, .push: return 0
+        case .put, .push, .verify: return 0
         case .mixed: return settings.reads
         case .get, .hold: return 1
         case .resp: break

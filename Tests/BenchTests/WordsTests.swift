@@ -61,6 +61,9 @@ import Testing
             ("resp h:1/x", "takes HOST:PORT without a path"), ("--compare a", "needs two files"),
             ("push h:1 --subscribe-path x", "is not a path"),
             ("get h:1 --header nonsense", "is not a line such as"),
+            ("push h:1 --listeners 3 --stopped 4", "more than the listeners there are"),
+            ("push h:1 --writers 9", "more than the connections they share"),
+            ("verify --only speed", "is not of memory, disk"), ("verify h:1", "one word too many"),
         ])
     func `a wrong word is answered with the word and what is right`(_ line: String, _ why: String) {
         let answer = refusal(line)

@@ -59,6 +59,12 @@ struct RequestTexts: Sendable {
         let value = RequestTemplate.value(
             size: settings.size, isStamped: isStamped, isWords: settings.isWords)
         guard settings.command == .resp else {
+            if let payload = settings.payload {
+                return .http(
+                    method: settings.publishMethod, path: settings.publishPath ?? settings.keyPath,
+                    host: settings.target, headers: headers, contentType: "application/json",
+                    body: Array(RequestTemplate.withKey(payload).utf8))
+            }
             let isJSON = settings.body == .json
             return .http(
                 method: settings.publishMethod,

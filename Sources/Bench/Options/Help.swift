@@ -8,6 +8,7 @@ enum Help {
             needletail-bench: load for Needletail and its like, timed honestly.
 
             Usage: needletail-bench get|put|mixed|push|hold|resp [TARGET] [options]
+                   needletail-bench verify [options]
                    needletail-bench --compare A.json B.json
                    needletail-bench --help
 
@@ -22,6 +23,8 @@ enum Help {
                        doubled, out of order or stale; when the last listener had it
               hold     keep --listeners idle event streams: what one costs the server
               resp     GET, SET, PING over RESP, against any Redis
+              verify   start a node, run the canonical workload, and hold each promise against what
+                       was measured; exit code 1 when one does not hold
 
             Examples
               needletail-bench get 127.0.0.1:6660/health --duration 5s
@@ -46,7 +49,7 @@ enum Help {
             Times are seconds, or carry ms, s, m or h; sizes are bytes, or carry KiB or MiB. Of an
             option given twice the last counts. The run says at its end when the generator itself was
             the limit: its figures are then a lower bound for the server. Exit codes: 0 the run was
-            made, 1 it could not be, 64 the command line is wrong.
+            made, 1 it could not be (verify: or a promise is not kept), 64 the command line is wrong.
 
             """
     }()

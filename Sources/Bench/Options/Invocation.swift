@@ -17,7 +17,8 @@ enum Invocation {
     static func read(_ arguments: [String]) throws(UsageError) -> Invocation {
         if arguments.contains("--help") || arguments.contains("-h") { return .print(Help.text) }
         guard let first = arguments.first else {
-            throw UsageError("say what to run: get, put, mixed, push, hold or resp; see --help")
+            throw UsageError(
+                "say what to run: get, put, mixed, push, hold, resp or verify; see --help")
         }
         if first == "--compare" {
             guard arguments.count == 3 else {
@@ -27,8 +28,8 @@ enum Invocation {
         }
         guard let command = Settings.Command(rawValue: first) else {
             throw UsageError(
-                "\(Values.quoted(first)): is none of get, put, mixed, push, hold, resp, --compare "
-                    + "and --help")
+                "\(Values.quoted(first)): is none of get, put, mixed, push, hold, resp, "
+                    + "verify, --compare and --help")
         }
         var settings = Settings()
         settings.command = command
@@ -40,10 +41,10 @@ enum Invocation {
                 given.insert(try take(word, &rest, &settings))
                 continue
             }
-            guard !hasTarget else {
+            guard !hasTarget, command != .verify else {
                 throw UsageError(
                     "\(Values.quoted(word)): one word too many; needletail-bench takes a command, "
-                        + "one target and options")
+                        + "one target (verify none) and options")
             }
             hasTarget = true
             guard Values.target(word, &settings) else {
@@ -98,7 +99,7 @@ enum Invocation {
             if !given.contains("keys") { settings.keys = 1 }
         case .resp:
             if settings.path != nil { throw UsageError("resp: takes HOST:PORT without a path") }
-        case .get, .put, .mixed: break
+        case .get, .put, .mixed, .verify: break
         }
         if settings.stopped > settings.listeners || settings.writers > settings.connections {
             throw UsageError(

@@ -6,6 +6,7 @@ struct Option: Sendable {
         case what = "Of what"
         case live = "Live updates (push, hold)"
         case how = "How"
+        case verify = "verify"
         case print = "What is printed"
     }
 
@@ -108,7 +109,7 @@ struct Option: Sendable {
 
     // MARK: The table
 
-    static let table: [Option] = much + what + live + how + print
+    static let table: [Option] = much + what + live + how + verify + print
 
     private static let much: [Option] = [
         number(
@@ -246,6 +247,11 @@ struct Option: Sendable {
     ]
 
     private static let how: [Option] = [
+        text(
+            "payload", .how, "TEXT", "a text",
+            "What is written instead of a value, {key} in it being the key, as JSON. For servers "
+                + "whose writes have a form of their own."
+        ) { $1.payload = $0 },
         choice(
             "driver", .how, Settings.DriverChoice.self,
             "How requests are sent. Listeners always use epoll, which hands on the kernel's "
@@ -286,6 +292,26 @@ struct Option: Sendable {
             "The server's control group, for its memory, the kernel's share included. Default: "
                 + "that of --pid, unless it is the root."
         ) { $1.cgroup = $0 },
+    ]
+
+    private static let verify: [Option] = [
+        text(
+            "needletail", .verify, "PATH", "a path", "The server. Default: beside this program."
+        ) { $1.needletail = $0 },
+        text(
+            "launcher", .verify, "PATH", "a path",
+            "A program that is given the server's command line and becomes it: within limits, or "
+                + "pinned."
+        ) { $1.launcher = $0 },
+        Option(
+            "only", .verify, "LIST",
+            "of " + Promise.table.map(\.name).joined(separator: ", ") + ", with commas",
+            "Only these of " + Promise.table.map(\.name).joined(separator: ", ") + "."
+        ) { text, settings in
+            settings.only = text.split(separator: ",").map(String.init)
+            let names = Promise.table.map(\.name)
+            return !settings.only.isEmpty && settings.only.allSatisfy(names.contains)
+        },
     ]
 
     private static let print: [Option] = [

@@ -1,6 +1,6 @@
 /// Everything a run was told, typed and within range.
 struct Settings: Sendable {
-    enum Command: String, CaseIterable, Sendable { case get, put, mixed, push, hold, resp }
+    enum Command: String, CaseIterable, Sendable { case get, put, mixed, push, hold, resp, verify }
     enum DriverChoice: String, CaseIterable, Sendable { case auto, uring, epoll }
     enum RESPCommand: String, CaseIterable, Sendable { case get, set, mixed, ping, incr }
     enum Body: String, CaseIterable, Sendable { case json, raw }
@@ -45,6 +45,8 @@ struct Settings: Sendable {
     var publishPath: String?
     var publishMethod = "PUT"
     var body = Body.json
+    /// Written as it is, in place of a value.
+    var payload: String?
 
     // How.
     var driver = DriverChoice.auto
@@ -54,6 +56,11 @@ struct Settings: Sendable {
     var user: String?
     var pid: Int?
     var cgroup: String?
+
+    // Of verify.
+    var needletail: String?
+    var launcher: String?
+    var only: [String] = []
 
     // What is printed.
     var isJSON = false
