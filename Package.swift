@@ -59,7 +59,7 @@ let package = Package(
             dependencies: ["Machine", "Wire", "Keyspace", "Journal", "Identity", "Options"],
             exclude: [
                 "README.md", "Accounts/README.md", "Durability/README.md", "Operations/README.md",
-                "Tables/README.md",
+                "Tables/README.md", "WebSocket/README.md",
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -341,7 +341,7 @@ public final class Client: @unchecked Sendable {
         }
     }
 
-    private func take(_ count: Int, _ deadline: Deadline) throws(ClientError) -> [UInt8] {
+    func take(_ count: Int, _ deadline: Deadline) throws(ClientError) -> [UInt8] {
         while unread.count - start < count {
             guard try receive(deadline, "\(count) bytes of a body") else {
                 throw .ended(unfinished: "\(unread.count - start) of \(count) body bytes")

@@ -21,6 +21,8 @@ import Machine
     var slot: UInt32 = 0
     /// The number of an account on its way to the store; 0: of none.
     var account: UInt64 = 0
+    /// What was asked on a WebSocket, where answers come in any order.
+    var question: UnsafeMutablePointer<SocketQuestion>? = nil
     /// What a table is set to once its record is stored.
     var settings: (table: TableNumber, TableSettingsBody.Settings)? = nil
     /// The whole reply, once it is ready and not yet its turn.

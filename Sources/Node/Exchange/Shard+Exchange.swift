@@ -277,6 +277,10 @@ extension Shard {
             awaited.give(place)
             unsafe heardElsewhere(gather, slot, status, body)
         } else if let place = awaited.place(of: head.ticket),
+            unsafe awaited.places[Int(place)].question != nil
+        {
+            unsafe heardElsewhere(place, status, body)
+        } else if let place = awaited.place(of: head.ticket),
             case let account = unsafe awaited.places[Int(place)].account, account != 0
         {
             awaited.give(place)

@@ -31,6 +31,11 @@ import Wire
         return shape
     }
 
+    /// Whether it asks for the WebSocket protocol.
+    var opening: WebSocketHandshake.Verdict {
+        unsafe WebSocketHandshake.judge(head.pointee, bytes.bytes)
+    }
+
     /// A field's value, or nil where the request has none.
     func field(_ field: HTTPKnownField) -> UnsafeRawBufferPointer? {
         guard let range = unsafe head.pointee.range(field) else { return nil }

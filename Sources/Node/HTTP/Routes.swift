@@ -54,6 +54,8 @@ extension Shard {
             let prefix = 6
             let user = unsafe UnsafeRawBufferPointer(rebasing: request.rawPath[prefix...])
             unsafe routeLogin(index, request, shape, user: user)
+        } else if path.equals("/ws") {
+            routeSocket(index, request, shape)
         } else if settings.testRoutes, path.begins(with: "/_test/") {
             routeTest(index, request, shape)
         } else {

@@ -26,7 +26,9 @@ extension Shard {
                 break
             }
             let step: Int
-            if unsafe connection.pointee.phase == .body {
+            if case .webSocket(let session) = unsafe connection.pointee.session {
+                step = unsafe takeFrame(index, session, bytes + used, count: count - used)
+            } else if unsafe connection.pointee.phase == .body {
                 step = unsafe takeBody(index, bytes + used, count: count - used)
             } else {
                 step = unsafe takeRequest(index, bytes + used, count: count - used)
@@ -83,6 +85,8 @@ extension Shard {
     /// Mutating so that the shard is handed over by its address: see docs/compiler-workarounds.md.
     private mutating func mustWait(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) -> Bool {
         guard unsafe connections[Int(index)].flags.contains(.diverted) else { return false }
+        // Nor can another protocol begin.
+        if unsafe head.pointee.isUpgrade { return true }
         guard unsafe head.pointee.method == .get || head.pointee.method == .head else {
             return false
         }

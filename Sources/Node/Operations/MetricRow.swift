@@ -50,6 +50,12 @@ struct MetricRow: Sendable {
                 "needletail_connections_refused", .counter,
                 "Connections refused over the bound or while draining."
             ) { $0.connectionsRefused },
+            MetricRow("needletail_websockets_open", .gauge, "WebSocket connections open now.") {
+                $0.webSocketsOpen
+            },
+            MetricRow(
+                "needletail_websockets_opened", .counter, "WebSocket connections served."
+            ) { $0.webSocketsOpened },
         ]
         + logins("accepted") { $0.loginsAccepted } + logins("refused") { $0.loginsRefused }
         + logins("throttled") { $0.loginsThrottled }

@@ -21,6 +21,9 @@ struct ShardTally: BitwiseCopyable {
     /// Over the bound or while draining, in words or without.
     var connectionsRefused: UInt64 = 0
 
+    var webSocketsOpen: UInt64 = 0
+    var webSocketsOpened: UInt64 = 0
+
     var loginsAccepted: UInt64 = 0
     var loginsRefused: UInt64 = 0
     var loginsThrottled: UInt64 = 0

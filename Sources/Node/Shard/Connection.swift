@@ -23,8 +23,14 @@ internal import Wire
         case streaming
     }
 
+    /// What is spoken, and what a protocol other than HTTP remembers.
+    @safe enum Session {
+        case http
+        case webSocket(UnsafeMutablePointer<WebSocketSession>)
+    }
+
     /// What the deadline means when it comes.
-    enum Deadline: UInt8 { case idle, head, body, send, linger }
+    enum Deadline: UInt8 { case idle, head, body, send, linger, beat }
 
     struct Flags: OptionSet {
         let rawValue: UInt16
@@ -52,6 +58,7 @@ internal import Wire
 
     var state = State.free
     var phase = Phase.head
+    var session = Session.http
     var deadlineMeaning = Deadline.idle
     var flags: Flags = []
     var deadlineMs: UInt64 = 0

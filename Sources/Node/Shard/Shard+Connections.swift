@@ -101,7 +101,7 @@ extension Shard {
             if flags.contains(.closeAfterReply) { return linger(index) }
             if flags.contains(.peerEnded) { return close(index) }
             // A connection that a drain found busy goes when it is done.
-            let isIdle = unsafe connection.pointee.phase == .head
+            let isIdle = unsafe connection.pointee.phase == .head && isHTTP(index)
             if acceptsNoMoreRequests, isIdle, unsafe connection.pointee.input.count == 0 {
                 return linger(index)
             }
@@ -118,7 +118,9 @@ extension Shard {
             if !flags.contains(.peerEnded) { driver.receive(index) }
         }
 
-        if hasOutput {
+        if case .webSocket(let session) = unsafe connection.pointee.session {
+            unsafe settleSocket(index, session)
+        } else if hasOutput {
             // Set by `flush` when the send began. What other shards owe has as long.
             if unsafe connection.pointee.firstBlock == Connection.noBlock {
                 setDeadline(index, .send, after: ShardSettings.sendStallMs)
@@ -137,6 +139,11 @@ extension Shard {
         } else {
             setDeadline(index, .idle, after: settings.idleTimeoutMs)
         }
+    }
+
+    private func isHTTP(_ index: UInt32) -> Bool {
+        if case .http = unsafe connections[Int(index)].session { return true }
+        return false
     }
 
     /// The timer wheel is asked only when the new deadline is earlier than its entry: the entry
@@ -174,6 +181,9 @@ extension Shard {
         unsafe connection.pointee.timerMs = UInt64.max
         switch unsafe connection.pointee.deadlineMeaning {
         case .idle, .send, .linger: close(index)
+        case .beat:
+            guard case .webSocket(let session) = unsafe connection.pointee.session else { return }
+            unsafe socketIsDue(index, session)
         case .head: refuse(index, .requestTimeout, "The request head took too long to arrive")
         case .body:
             // Each further span of that length has to bring its share: what came fast at first
@@ -241,6 +251,7 @@ extension Shard {
         abandonAwaited(index)
         dropListing(index)
         dropArriving(index)
+        dropSocket(index)
         if unsafe connection.pointee.flags.contains(.refused) {
             refusedCount -= 1
         } else {

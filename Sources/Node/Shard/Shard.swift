@@ -55,6 +55,8 @@ import Wire
 
     /// Tells listings apart that used the same slot.
     var listingSerial: UInt32 = 0
+    /// The same for WebSocket connections.
+    var socketSerial: UInt32 = 0
 
     var pool: BlockPool
     var timers: TimerWheel
@@ -371,6 +373,10 @@ import Wire
         for index in 0..<untouchedSlots {
             let connection = unsafe connections + index
             guard unsafe connection.pointee.state == .open else { continue }
+            if case .webSocket(let session) = unsafe connection.pointee.session {
+                unsafe say(goodbyeTo: UInt32(index), session)
+                continue
+            }
             let waits =
                 unsafe connection.pointee.phase == .head && connection.pointee.input.count == 0
                 && connection.pointee.blockCount == 0

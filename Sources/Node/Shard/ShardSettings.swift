@@ -6,6 +6,8 @@ import Wire
 @safe struct ShardSettings {
     var limits = HTTPLimits()
     var idleTimeoutMs: UInt64 = 75_000
+    /// How long a quiet stream, or WebSocket, is left alone.
+    var heartbeatMs: UInt64 = 15_000
     var headerTimeoutMs: UInt64 = 10_000
     var bodyTimeoutMs: UInt64 = 30_000
     var turnRequestsMax: Int32 = 64

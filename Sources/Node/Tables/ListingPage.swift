@@ -120,4 +120,6 @@ import Wire
     /// The answer so far, where there is a limit.
     var gathered: [UInt8] = []
     var lastKey: [UInt8] = []
+    /// Asked on a WebSocket: the answer is one message.
+    var question: SocketQuestion? = nil
 }

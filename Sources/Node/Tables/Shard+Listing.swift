@@ -8,7 +8,8 @@ import Wire
 extension Shard {
     mutating func beginListing(
         _ index: UInt32, _ shape: ReplyShape, _ table: TableNumber?, path: UnsafeRawBufferPointer,
-        withRecords: Bool, principal: UInt32, _ query: ListQuery
+        withRecords: Bool, principal: UInt32, _ query: ListQuery,
+        for question: SocketQuestion? = nil
     ) {
         guard let table else {
             return replyError(index, shape, .notFound, "There is no such table")
@@ -28,7 +29,7 @@ extension Shard {
                 after: Self.copy(query.after),
                 limit: query.limit == ListQuery.unlimited ? 0 : query.limit, left: query.limit,
                 pages: Array(repeating: ListingPage(), count: shards),
-                isAsked: Array(repeating: false, count: shards)))
+                isAsked: Array(repeating: false, count: shards), question: question))
         let connection = unsafe connections + Int(index)
         unsafe connection.pointee.phase = .streaming
         unsafe connection.pointee.stream = unsafe .listing(listing)
@@ -142,8 +143,15 @@ extension Shard {
         var total = 0
         for page in unsafe listing.pointee.pages { total += page.tableCount }
         if total == 0, unsafe !listing.pointee.isConfigured {
+            let question = unsafe listing.pointee.question
             dropListing(index)
-            replyError(index, shape, .notFound, "There is no such table")
+            guard let question else {
+                replyError(index, shape, .notFound, "There is no such table")
+                return false
+            }
+            unsafe question.withID {
+                unsafe sayError(index, id: $0, .notFound, "There is no such table")
+            }
             return false
         }
         guard unsafe listing.pointee.limit == 0 else {
@@ -218,6 +226,14 @@ extension Shard {
     private mutating func sendGathered(
         _ index: UInt32, _ listing: UnsafeMutablePointer<Listing>
     ) -> Bool {
+        if let question = unsafe listing.pointee.question {
+            let hasMore = unsafe smallest(listing) != nil
+            return unsafe listing.pointee.gathered.withUnsafeBytes { keys in
+                unsafe listing.pointee.lastKey.withUnsafeBytes { last in
+                    unsafe sayKeys(question, keys, last: hasMore ? last : nil)
+                }
+            }
+        }
         let shape = unsafe listing.pointee.shape
         var writer = beginReply(index, shape, .ok)
         HTTPReplyHead.field("Content-Type", "application/json", into: &writer)
