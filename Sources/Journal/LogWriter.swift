@@ -182,6 +182,7 @@ public struct LogWriter: ~Copyable {
     private var spare: Open?
     private var spareAsked: UInt32 = 0
     private var isSyncing = false
+    private var isRotationWanted = false
 
     /// The log of a shard in a new epoch, with its `firstSegment` made. Its first change gets
     /// position 1, as a new keyspace gives it.
@@ -270,12 +271,23 @@ public struct LogWriter: ~Copyable {
         if state == .failed { return nil }
         let open = unsafe current.pointee
         guard spare == nil, spareAsked <= open.sequence,
-            open.used > open.allocated / 2 || state == .short
+            open.used > open.allocated / 2 || state == .short || isRotationWanted
         else { return nil }
         spareAsked = open.sequence + 1
         let bytes = min(sizes.bytesMax, sizes.firstBytes << min(30, Int(open.sequence)))
         return SegmentWish(
             segment: Segment(epoch, shard: shard, sequence: open.sequence + 1), bytes: bytes)
+    }
+
+    /// Asks for another segment before the open one is full, so that a snapshot that begins there
+    /// leaves nothing of this one to be kept. True once that is so.
+    public mutating func rotate() -> Bool {
+        if unsafe current.pointee.used == Segment.headerBytes { return true }
+        isRotationWanted = true
+        guard spare != nil, partAt < 0, ringCount < LogWriter.unsyncedMax else { return false }
+        closeFrame()
+        openNext()
+        return true
     }
 
     /// The spare is there, with its header, and both it and its directory are synced.
@@ -370,18 +382,25 @@ public struct LogWriter: ~Copyable {
         closeFrame()
         let open = unsafe current.pointee
         let end = open.used + Frame.headBytes + bytes
-        if let spare, ringCount < LogWriter.unsyncedMax,
+        if spare != nil, ringCount < LogWriter.unsyncedMax,
             end > open.allocated || open.used >= sizes.bytesMax
         {
-            var next = spare
-            next.pendingAt = fill
-            next.lastWritten = open.lastWritten
-            next.lastClosed = open.lastClosed
-            ringCount += 1
-            unsafe current.initialize(to: next)
-            self.spare = nil
+            openNext()
         }
         openFrame()
+    }
+
+    /// What is appended from now on goes into the spare.
+    private mutating func openNext() {
+        guard var next = spare else { return }
+        let open = unsafe current.pointee
+        next.pendingAt = fill
+        next.lastWritten = open.lastWritten
+        next.lastClosed = open.lastClosed
+        ringCount += 1
+        unsafe current.initialize(to: next)
+        spare = nil
+        isRotationWanted = false
     }
 
     private mutating func openFrame() {

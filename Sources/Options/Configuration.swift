@@ -18,6 +18,8 @@ public struct Configuration: Sendable {
     public var eviction = EvictionChoice.none
     public var valueBytesMax = 0
     public var fsync = FsyncPolicy.everysec
+    public var snapshotAfterBytes = 0
+    public var snapshotEveryMs = 0
     /// `*`, or one origin as browsers send it.
     public var corsOrigin = ""
     /// Addresses and blocks of them, each well-formed; empty: nobody's word is taken.

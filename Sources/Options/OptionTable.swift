@@ -57,6 +57,16 @@ extension Option {
                 + "when the kernel sees fit. They are in the log's file before they are "
                 + "acknowledged in any case."),
         Option(
+            "snapshot-after", .node, .size((1 << 20)...(1 << 40)) { $0.snapshotAfterBytes = $1 },
+            default: .value("32MiB"),
+            doc: "Log written since the last snapshot after which the next is taken; at least twice "
+                + "the size of the last one."),
+        Option(
+            "snapshot-every", .node,
+            .duration(1_000...(365 * 86_400_000)) { $0.snapshotEveryMs = $1 },
+            default: .value("1h"),
+            doc: "The time after which a snapshot is taken if anything was written."),
+        Option(
             "cors-origin", .node,
             .text("ORIGIN", "* or an origin, as in https://app.example", where: isOrigin) {
                 $0.corsOrigin = $1

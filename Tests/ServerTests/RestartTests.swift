@@ -140,6 +140,56 @@ import Testing
         drain(second)
     }
 
+    @Test(arguments: NodeShape.few)
+    func `a snapshot covers what was written, and the log before it goes`(
+        _ shape: NodeShape
+    ) throws {
+        let home = try Home()
+        let environment = ["ADMIN_PASSWORD=the operator's"]
+        let first = try shape.start(directory: home.data, environment: environment)
+        let admin = Caller(try first.connect(), try first.token("admin", "the operator's"))
+        let stranger = try first.connect()
+        expect(401, try stranger.ask("POST", "/admin/snapshot", ""))
+        let some = Caller(try first.connect(), try first.token("alice", "alice's secret"))
+        expect(403, try some.client.ask("POST", "/admin/snapshot", some.credentials))
+        for number in 0..<300 { expect(201, try admin.put("/t/key/k\(number)", "\(number)")) }
+        expect(200, try admin.delete("/t/key/k7"))
+        let before = Set(home.logs)
+        let taken = expect(200, try admin.client.ask("POST", "/admin/snapshot", admin.credentials))
+        // Alice's account is a record, too.
+        #expect(taken.json?["records"]?.int == 300)
+        #expect(fileSize("\(home.data)/storage.db") > 0)
+        #expect(before.isDisjoint(with: home.logs))
+        expect(201, try admin.put("/t/key/k8", "\"later\""))
+        expect(200, try admin.delete("/t/key/k9"))
+        kill(first)
+
+        let second = try shape.start(directory: home.data, environment: environment)
+        let again = Caller(try second.connect(), try second.token("admin", "the operator's"))
+        expectRecord(try again.get("/t/key/k299"), "299", version: 1, owner: "admin")
+        expectRecord(try again.get("/t/key/k8"), "\"later\"", version: 2)
+        expect(404, try again.get("/t/key/k9"))
+        expect(404, try again.get("/t/key/k7"))
+        expectRecord(try again.put("/t/key/k7", "1"), "1", version: 3)
+        expect(200, try second.login("alice", "alice's secret"))
+        drain(second)
+    }
+
+    @Test func `the log's growth brings a snapshot by itself`() throws {
+        let home = try Home()
+        let shape = NodeShape(io: .epoll, shards: 2)
+        let first = try shape.start(["--snapshot-after", "1MiB"], directory: home.data)
+        let alice = Caller(try first.connect(), try first.token("alice", "alice's secret"))
+        let value = "\"" + String(repeating: "x", count: 30_000) + "\""
+        for number in 0..<60 { expect(201, try alice.put("/t/key/k\(number % 20)", value)) }
+        #expect(becomes { first.log.contains("info snapshot") })
+        kill(first)
+        let second = try shape.start(directory: home.data)
+        let again = try second.connect()
+        for number in 0..<20 { expect(200, try again.ask("GET", "/t/key/k\(number)")) }
+        drain(second)
+    }
+
     @Test func `damage refuses the start with the file, the place and what to do`() throws {
         let home = try Home()
         let shape = NodeShape(io: .epoll, shards: 1)

@@ -6,38 +6,63 @@ import Synchronization
 @safe struct Durability: @unchecked Sendable {
     let disk: FileDisk
     let policy: FsyncPolicy
+    /// A snapshot is due after so many bytes of log, and after so long if there is any.
+    let snapshotAfterBytes: UInt64
+    let snapshotEveryMs: UInt64
     /// For everything that waits for the disk.
     let workers: WorkerPool
+    let signals: UnsafeMutablePointer<SnapshotSignals>
+    /// Where each shard's rows come back.
+    let rowsInboxes: [CompletionInbox]
     private let handover: UnsafeMutablePointer<Handover>
 
-    /// Where loaded shards wait for their threads.
+    /// What was loaded, until its shards take it.
     @safe private struct Handover: ~Copyable {
         let isComplete = Atomic<Bool>(false)
+        /// Shards that have taken their part.
+        let taken = Atomic<Int>(0)
         /// Written before `isComplete`, read after it; each by its shard, once.
         var shards: [LoadedShard.Place] = unsafe []
+        var snapshotter: Snapshotter? = nil
     }
 
     /// Jobs that can be under way: each shard has a sync, a segment and a few to be cut.
     private static let jobsMax = 64 * 1024
 
     static func make(
-        _ disk: FileDisk, _ policy: FsyncPolicy, shardCount: Int
+        _ disk: FileDisk, _ configuration: Configuration, wakers: [Waker]
     ) throws(SystemError) -> Durability {
         // One shard's slow sync must not keep another's waiting, nor the making of a segment.
         let workers = try WorkerPool.start(
-            name: "disk", threads: shardCount + 1, queuedJobsMax: jobsMax)
+            name: "disk", threads: wakers.count + 1, queuedJobsMax: jobsMax)
+        let signals = UnsafeMutablePointer<SnapshotSignals>.allocate(capacity: 1)
+        unsafe signals.initialize(to: SnapshotSignals())
         let handover = UnsafeMutablePointer<Handover>.allocate(capacity: 1)
         unsafe handover.initialize(to: Handover())
-        return unsafe Durability(disk: disk, policy: policy, workers: workers, handover: handover)
+        let inboxes = wakers.map { waker in
+            CompletionInbox(argument: UInt(waker.descriptor)) {
+                Waker(descriptor: Int32($0)).wake()
+            }
+        }
+        return unsafe Durability(
+            disk: disk, policy: configuration.fsync,
+            snapshotAfterBytes: UInt64(configuration.snapshotAfterBytes),
+            snapshotEveryMs: UInt64(configuration.snapshotEveryMs), workers: workers,
+            signals: signals, rowsInboxes: inboxes, handover: handover)
     }
 
     private init(
-        disk: FileDisk, policy: FsyncPolicy, workers: WorkerPool,
-        handover: UnsafeMutablePointer<Handover>
+        disk: FileDisk, policy: FsyncPolicy, snapshotAfterBytes: UInt64, snapshotEveryMs: UInt64,
+        workers: WorkerPool, signals: UnsafeMutablePointer<SnapshotSignals>,
+        rowsInboxes: [CompletionInbox], handover: UnsafeMutablePointer<Handover>
     ) {
         self.disk = disk
         self.policy = policy
+        self.snapshotAfterBytes = snapshotAfterBytes
+        self.snapshotEveryMs = snapshotEveryMs
         self.workers = workers
+        unsafe self.signals = unsafe signals
+        self.rowsInboxes = rowsInboxes
         unsafe self.handover = unsafe handover
     }
 
@@ -46,11 +71,41 @@ import Synchronization
     var isLoaded: Bool { unsafe handover.pointee.isComplete.load(ordering: .acquiring) }
 
     /// Gives all shards what was loaded.
-    func hand(_ shards: [LoadedShard.Place]) {
-        unsafe handover.pointee.shards = unsafe shards
+    func go(
+        from loaded: Loading.Loaded, wakers: [Waker], _ log: Log
+    ) throws(LoadFailure) {
+        unsafe signals.pointee.logBytes.store(loaded.logBytes, ordering: .relaxed)
+        unsafe signals.pointee.bytes.store(loaded.snapshotBytes, ordering: .relaxed)
+        do throws(SystemError) {
+            unsafe handover.pointee.snapshotter = try Snapshotter(
+                disk, loaded.manifest, epoch: loaded.epoch, signals: signals, wakers: wakers,
+                log: log)
+        } catch {
+            throw LoadFailure("\(error)")
+        }
+        unsafe handover.pointee.shards = unsafe loaded.shards
         unsafe handover.pointee.isComplete.store(true, ordering: .releasing)
     }
 
     /// A shard's part; called once by each, after `isLoaded`.
     func loaded(_ shard: Int) -> LoadedShard.Place { unsafe handover.pointee.shards[shard] }
+
+    /// A shard has taken its part.
+    func hasTaken() { unsafe handover.pointee.taken.add(1, ordering: .relaxed) }
+
+    /// Whether all have: what one says of the whole node is true then.
+    var isReady: Bool {
+        unsafe handover.pointee.taken.load(ordering: .relaxed) == rowsInboxes.count
+    }
+
+    /// nil until everything is loaded.
+    var snapshotter: Snapshotter? {
+        isLoaded ? unsafe handover.pointee.snapshotter : nil
+    }
+
+    /// The log's growth after which a snapshot is due: as much as asked for, or a good part of what a
+    /// snapshot writes, so that large nodes don't write the same again and again.
+    var snapshotDueBytes: UInt64 {
+        unsafe max(snapshotAfterBytes, 2 * signals.pointee.bytes.load(ordering: .relaxed))
+    }
 }

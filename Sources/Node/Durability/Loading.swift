@@ -54,7 +54,7 @@ struct Loading {
     private static let progressEveryMs: UInt64 = 1_000
 
     /// Reads everything and begins a new run. Nothing is acknowledged before this returns.
-    func load() throws(LoadFailure) -> [LoadedShard.Place] {
+    func load() throws(LoadFailure) -> Loaded {
         let began = Clock.monotonicMs()
         let recovery = try journal { () throws(JournalFailure) in try Recovery.open(disk) }
         let verdicts = try examine(recovery)
@@ -74,7 +74,7 @@ struct Loading {
             unsafe accounts += loader.pointee.accounts
             unsafe records += UInt64(loader.pointee.keyspace.count)
         }
-        let writers = unsafe try beginRun(recovery, verdicts)
+        let (writers, manifest, epoch) = unsafe try beginRun(recovery, verdicts)
         var loaded: [LoadedShard.Place] = unsafe []
         for number in unsafe loaders.indices {
             let loader = unsafe loaders[number]
@@ -88,13 +88,25 @@ struct Loading {
             unsafe writers[number].deallocate()
             unsafe loaded.append(place)
         }
+        let logBytes = verdicts.joined().reduce(0) { $0 + $1.bytesRead }
         if !recovery.isEmpty {
             log.info(
-                "loaded", ("records", "\(records)"),
-                ("log_bytes", "\(verdicts.joined().reduce(0) { $0 + $1.bytesRead })"),
+                "loaded", ("records", "\(records)"), ("log_bytes", "\(logBytes)"),
                 ("ms", "\(Clock.monotonicMs() - began)"))
         }
-        return unsafe loaded
+        return unsafe Loaded(
+            shards: loaded, manifest: manifest, epoch: epoch, logBytes: UInt64(logBytes),
+            snapshotBytes: UInt64(recovery.snapshot?.bytes ?? 0))
+    }
+
+    /// What the node goes on from.
+    @safe struct Loaded {
+        let shards: [LoadedShard.Place]
+        let manifest: Manifest
+        let epoch: Epoch
+        /// Of logs that no snapshot covers.
+        let logBytes: UInt64
+        let snapshotBytes: UInt64
     }
 
     private func journal<Answer>(
@@ -200,7 +212,7 @@ struct Loading {
     /// The first segment of each shard's log, and the manifest that names them.
     private func beginRun(
         _ recovery: Recovery, _ verdicts: [[LogSource.Verdict]]
-    ) throws(LoadFailure) -> [UnsafeMutablePointer<LogWriter>] {
+    ) throws(LoadFailure) -> ([UnsafeMutablePointer<LogWriter>], Manifest, Epoch) {
         let node =
             recovery.node ?? NodeID(high: Randomness.word(), low: Randomness.word())
         let epoch = Epoch(
@@ -216,8 +228,9 @@ struct Loading {
                 unsafe place.initialize(to: LogWriter(wish, file: file))
                 unsafe writers.append(place)
             }
-            try recovery.manifest(verdicts, beginning: epoch).write(disk)
-            return unsafe writers
+            let manifest = recovery.manifest(verdicts, beginning: epoch)
+            try manifest.write(disk)
+            return unsafe (writers, manifest, epoch)
         } catch {
             throw LoadFailure(error, in: directory)
         }

@@ -26,6 +26,9 @@ import Options
     private(set) var syncs: UInt64 = 0
     private(set) var syncNs: UInt64 = 0
 
+    /// Somebody waits for the log to be synced up to here.
+    private var wantedSync: CommitPosition = 0
+
     private static let syncEveryMs: UInt64 = 1_000
     private static let retryEveryMs: UInt64 = 1_000
 
@@ -70,6 +73,14 @@ import Options
         }
     }
 
+    /// See `LogWriter.rotate`.
+    mutating func rotate() -> Bool { writer.rotate() }
+
+    /// Syncs up to a position soon, whatever the policy says.
+    mutating func wantSync(upTo position: CommitPosition) {
+        wantedSync = max(wantedSync, position)
+    }
+
     mutating func append(_ record: borrowing LogRecord) { writer.append(record) }
 
     /// Why writes are refused, or nil.
@@ -106,7 +117,8 @@ import Options
     /// Starts what waits for the disk: a sync where it is due (or `wanted` by somebody who waits for
     /// it), the next segment, the cutting of full ones. `stamp` is the last one given.
     mutating func startWork(at nowMs: UInt64, isSyncWanted: Bool, stamp: Stamp) {
-        if writer.wantsSync, !isSyncing, isSyncWanted || isSyncDue(at: nowMs) {
+        let isWanted = isSyncWanted || wantedSync > writer.synced
+        if writer.wantsSync, !isSyncing, isWanted || isSyncDue(at: nowMs) {
             startSync(at: nowMs, stamp)
         } else if writer.wantsWatermark, nowMs >= nextSyncMs {
             // A log that falls silent says once more how far it is safe.

@@ -74,6 +74,7 @@ extension Shard {
         unsafe answersTelling.removeAll(keepingCapacity: true)
         unsafe keeper.pointee.startWork(
             at: nowMs, isSyncWanted: commitPoint.heldCount > 0, stamp: keyspace.clock.last)
+        noteLogGrowth()
         noteTrouble()
         releaseHeld()
     }

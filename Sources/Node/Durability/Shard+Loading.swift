@@ -1,6 +1,7 @@
 import Keyspace
 import Machine
 import Options
+import Synchronization
 
 /// A shard before and after the files of earlier runs are read. Before, it answers that the node is
 /// loading.
@@ -30,7 +31,11 @@ extension Shard {
                 workers: durability.workers, waker: state.pointee.wakers[number]))
         unsafe keeper = unsafe kept
         registry.update(&tables)
+        nextSnapshotMs = nowMs + durability.snapshotEveryMs
+        // The number that is there already was taken by an earlier run.
+        unsafe snapshotWalk.number = durability.signals.pointee.number.load(ordering: .relaxed)
         measureKeyspace()
+        durability.hasTaken()
     }
 
     /// The last thing before the shard's thread ends.

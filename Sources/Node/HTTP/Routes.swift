@@ -68,7 +68,7 @@ extension Shard {
         if acceptsNoMoreRequests {
             return replyError(index, shape, .serviceUnavailable, "The node is draining")
         }
-        if !durability.isLoaded {
+        if !durability.isReady {
             return replyError(index, shape, .serviceUnavailable, "The node is still loading")
         }
         if let trouble = diskTrouble {

@@ -67,6 +67,16 @@ struct MetricRow: Sendable {
             MetricRow(
                 "needletail_shard_wakeups", .counter, "Sleeping shards woken for a message."
             ) { $0.wakeUps },
+            MetricRow("needletail_log_written_bytes", .counter, "Bytes written to the log.") {
+                $0.logBytes
+            },
+            MetricRow("needletail_log_syncs", .counter, "Syncs of the log that ended.") {
+                $0.syncs
+            },
+            MetricRow(
+                "needletail_log_trouble", .gauge,
+                "Why writes are refused: 0 they are not, 1 the disk is full, 2 it failed."
+            ) { $0.diskTrouble },
             MetricRow("needletail_keys", .gauge, "Live records.", isPerShard: false) { $0.keys },
             MetricRow("needletail_shard_keys", .gauge, "Live records of a shard.") { $0.keys },
             MetricRow(

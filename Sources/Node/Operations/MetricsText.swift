@@ -34,6 +34,22 @@ struct MetricsText {
         gauge(
             "needletail_connections_limit", "Connections held at once at most.",
             UInt64(clamping: snapshot.connectionsMax))
+        gauge(
+            "needletail_log_uncovered_bytes", "Log that the last snapshot does not cover.",
+            snapshot.logBytes)
+        gauge(
+            "needletail_snapshot_bytes", "Size of the last snapshot.",
+            UInt64(clamping: snapshot.snapshots.bytes))
+        gauge(
+            "needletail_snapshot_duration_ms", "How long the last snapshot took.",
+            snapshot.snapshots.durationMs)
+        gauge(
+            "needletail_snapshots_taken", "Snapshots taken by this run.", snapshot.snapshots.taken)
+        gauge(
+            "needletail_snapshots_failed", "Snapshots that failed.", snapshot.snapshots.failed)
+        histogram(
+            "needletail_snapshot_slice_seconds", "A turn's share of a snapshot.", snapshot.slices,
+            sumNs: 0)
         histogram(
             "needletail_turn_duration_seconds",
             "From a shard's waking to having handed over what it made.", snapshot.turns,

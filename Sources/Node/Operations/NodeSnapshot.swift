@@ -10,12 +10,22 @@ struct NodeSnapshot {
     var blockBytes: Int
     var blockPoolBytes: Int
     var connectionsMax: Int
+    /// Bytes of log that no snapshot covers, and what snapshots came to.
+    var logBytes: UInt64
+    var snapshots: Snapshotter.Figures
     /// By `DurationBuckets`, of all shards together.
     var turns: [UInt64]
     var requests: [UInt64]
+    /// The turns' shares of snapshots.
+    var slices: [UInt64]
 
     func sum(_ value: (ShardTally) -> UInt64) -> UInt64 {
         shards.reduce(0) { $0 &+ value($1) }
+    }
+
+    /// Why no writes are taken, the worst of all shards.
+    var diskTrouble: DiskTrouble? {
+        DiskTrouble(rawValue: shards.map(\.diskTrouble).max() ?? 0)
     }
 
     /// Requests whose turn is over: their durations are known.

@@ -8,8 +8,7 @@ struct OperationsJSON {
     var metrics: String {
         let sum = snapshot.sum
         var text = "{\"node_id\":\(quoted(facts.nodeID)),\"key_count\":\(sum(\.keys))"
-        // There is no journal yet.
-        text += ",\"wal_size\":0,\"timestamp\":\(snapshot.nowMs)"
+        text += ",\"wal_size\":\(snapshot.logBytes),\"timestamp\":\(snapshot.nowMs)"
         text += ",\"version\":\(quoted(facts.version)),\"io_driver\":\(quoted(facts.driver))"
         text += ",\"uptime_seconds\":\(max(0, snapshot.nowMs - facts.startedMs) / 1000)"
         text += ",\"tables\":\(snapshot.tables),\"keyspace_bytes\":\(sum(\.keyspaceBytes))"
@@ -31,6 +30,12 @@ struct OperationsJSON {
         text += ",\"block_pool\":{"
         text += "\"used_bytes\":\(sum(\.blocksInUse) &* UInt64(snapshot.blockBytes))"
         text += ",\"limit_bytes\":\(snapshot.blockPoolBytes * snapshot.shards.count)}"
+        text += ",\"log\":{\"written_bytes\":\(sum(\.logBytes)),\"syncs\":\(sum(\.syncs))"
+        text += ",\"trouble\":\(snapshot.diskTrouble.map { quoted("\($0)") } ?? "null")}"
+        text += ",\"snapshots\":{\"taken\":\(snapshot.snapshots.taken)"
+        text += ",\"failed\":\(snapshot.snapshots.failed),\"bytes\":\(snapshot.snapshots.bytes)"
+        text += ",\"records\":\(snapshot.snapshots.records)"
+        text += ",\"duration_ms\":\(snapshot.snapshots.durationMs)}"
         text += ",\"turns\":\(snapshot.turns.reduce(0, &+))"
         text += ",\"shard_messages\":\(sum(\.messages)),\"shard_wakeups\":\(sum(\.wakeUps))"
         text += ",\"shards\":["

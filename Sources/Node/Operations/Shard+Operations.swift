@@ -18,6 +18,8 @@ extension Shard {
         } else if path.equals("/stats") {
             guard isRead(index, request, shape) else { return true }
             replyText(index, shape, "application/json", OperationsJSON(snapshot()).stats)
+        } else if path.equals("/admin/snapshot") {
+            routeSnapshot(index, request, shape)
         } else if path.equals("/membership") {
             guard isRead(index, request, shape) else { return true }
             let answer = OperationsJSON(snapshot())
@@ -77,12 +79,14 @@ extension Shard {
         let count = unsafe state.pointee.shardCount
         var turns = [UInt64](repeating: 0, count: DurationBuckets.count)
         var requests = turns
+        var slices = turns
         var tallies: [ShardTally] = []
         for shard in 0..<count {
             let figures = unsafe state.pointee.figures[shard]
             tallies.append(figures.tally)
             figures.addTurns(to: &turns)
             figures.addRequests(to: &requests)
+            figures.addSlices(to: &slices)
         }
         return unsafe NodeSnapshot(
             facts: state.pointee.facts, nowMs: wallMs,
@@ -91,7 +95,9 @@ extension Shard {
             bodyBytes: state.pointee.bodyBytes.load(ordering: .relaxed),
             bodyBytesMax: settings.bodyBudgetBytes, blockBytes: BlockPool.blockBytes,
             blockPoolBytes: ShardSettings.blockPoolBytes, connectionsMax: settings.connectionsMax,
-            turns: turns, requests: requests)
+            logBytes: durability.signals.pointee.logBytes.load(ordering: .relaxed),
+            snapshots: durability.snapshotter?.figures ?? Snapshotter.Figures(),
+            turns: turns, requests: requests, slices: slices)
     }
 
     // MARK: Counting

@@ -10,11 +10,12 @@ import Synchronization
     /// Processors fetch lines in pairs, so a shard's words share none with another's.
     private static let alignment = 128
 
-    /// The tally, the turns by duration, the requests by duration.
+    /// The tally, the turns by duration, the requests by duration, the slices of snapshots.
     private let words: UnsafeMutablePointer<Atomic<UInt64>>
     private static var turnsAt: Int { ShardTally.words }
     private static var requestsAt: Int { turnsAt + DurationBuckets.count }
-    private static var count: Int { requestsAt + DurationBuckets.count }
+    private static var slicesAt: Int { requestsAt + DurationBuckets.count }
+    private static var count: Int { slicesAt + DurationBuckets.count }
 
     /// They live as long as the process.
     static func make() -> ShardFigures {
@@ -47,6 +48,9 @@ import Synchronization
         if requests > 0 { add(requests, to: Self.requestsAt &+ bucket) }
     }
 
+    /// A turn's share of a snapshot is done.
+    func countSlice(ns: UInt64) { add(1, to: Self.slicesAt &+ DurationBuckets.index(ofNs: ns)) }
+
     @inline(__always)
     private func add(_ amount: UInt64, to word: Int) {
         let before = unsafe words[word].load(ordering: .relaxed)
@@ -68,6 +72,7 @@ import Synchronization
     }
 
     func addTurns(to counts: inout [UInt64]) { add(Self.turnsAt, to: &counts) }
+    func addSlices(to counts: inout [UInt64]) { add(Self.slicesAt, to: &counts) }
     func addRequests(to counts: inout [UInt64]) { add(Self.requestsAt, to: &counts) }
 
     private func add(_ start: Int, to counts: inout [UInt64]) {

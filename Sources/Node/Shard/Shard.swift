@@ -32,6 +32,13 @@ import Wire
     /// This shard's log; nil until the files of earlier runs are read.
     var keeper: UnsafeMutablePointer<LogKeeper>? = nil
     let durability: Durability
+    var snapshotWalk = SnapshotWalk()
+    /// Places of those who asked for a snapshot, and how many had ended then.
+    var snapshotWaiters: [UInt64] = []
+    var snapshotsEnded: UInt64 = 0
+    var nextSnapshotMs = UInt64.max
+    /// What the log had grown to when it was last counted.
+    var countedLogBytes: UInt64 = 0
     /// This turn's answers to other shards that tell of a write.
     var answersTelling: [UnsafeMutableRawPointer] = unsafe []
     var tables: Tables
@@ -203,6 +210,7 @@ import Wire
             resumeGathers()
             expireTimers()
             tendKeyspace()
+            goOnSnapshot()
             // The commit point: nothing that tells of a write leaves before this line.
             commit()
             publishMailboxes()
@@ -216,7 +224,7 @@ import Wire
     private mutating func sleep() -> UInt64? {
         if dirty.count > 0 || hasUnpublished() { return 0 }
         if runnable.count > 0 { return pool.isExhausted ? Self.exhaustedRetryMs : 0 }
-        if tendsOn { return 0 }
+        if tendsOn || snapshotGoesOn { return 0 }
         var wakeMs = timers.nextDeadlineMs
         if hasBacklog() { wakeMs = nowMs + Self.backlogRetryMs }
         if let due = keyspace.nextTendMs {
@@ -227,6 +235,7 @@ import Wire
         if let keeper = unsafe keeper, let due = unsafe keeper.pointee.nextDueMs {
             wakeMs = min(wakeMs ?? due, due)
         }
+        if let due = nextTimedSnapshotMs { wakeMs = min(wakeMs ?? due, due) }
         let timeout = wakeMs.map { $0 > nowMs ? $0 - nowMs : 0 }
         guard unsafe state.pointee.shardCount > 1 else { return timeout }
         unsafe state.pointee.wakeFlags[number].fallAsleep()
@@ -278,6 +287,7 @@ import Wire
         case .woken:
             readLogins()
             readDiskWork()
+            answerSnapshotWaiters()
         }
     }
 
@@ -356,13 +366,14 @@ import Wire
             // Another shard may still deal us a socket, or its clients ask for keys of ours: all
             // go when nobody listens and nobody is connected anywhere.
             return unsafe !state.pointee.listens.load(ordering: .sequentiallyConsistent)
-                && state.pointee.isDeserted
+                && state.pointee.isDeserted && !durability.signals.pointee.isRunning
         }
     }
 
     /// Stops accepting and lets go of connections that wait for nothing.
     private mutating func beginDraining() {
         isDraining = true
+        snapshotBeforeEnd()
         if acceptRetryMs != nil {
             // Accepting pauses: there is nothing that the driver could tell the end of.
             acceptRetryMs = nil

@@ -65,7 +65,8 @@ public enum Node {
             jwtKey: try SigningKey.open(
                 configured: configuration.jwtSecret, directory: directory.path))
         let disk = FileDisk(directory: directory.fd)
-        let durability = try Durability.make(disk, configuration.fsync, shardCount: shardCount)
+        let wakers = (0..<shardCount).map { unsafe state.pointee.wakers[$0] }
+        let durability = try Durability.make(disk, configuration, wakers: wakers)
         let report = ShardReport(expecting: shardCount)
         let listenerFD = listener.release()
         for number in 0..<shardCount {
@@ -83,7 +84,8 @@ public enum Node {
             disk: disk, directory: directory.path, shardCount: shardCount, keyspace: keyspace,
             registry: registry, owners: owners, signals: signals, log: log)
         do throws(LoadFailure) {
-            unsafe durability.hand(try loading.load())
+            let loaded = try loading.load()
+            try durability.go(from: loaded, wakers: wakers, log)
         } catch {
             complain("\(error)")
             return 1

@@ -52,14 +52,7 @@ extension Shard {
             }
             replySettings(index, shape, table)
         case .put:
-            var work = unsafe TableWork(kind: .put, table: 0, hash: 0, key: path.key)
-            guard identify(request, &work) else {
-                return replyError(
-                    index, shape, .unauthorized, "A valid token is needed for this")
-            }
-            guard work.caller == .admin else {
-                return replyError(index, shape, .forbidden, "Only the admin may set this")
-            }
+            guard isAdmin(index, request, shape) else { return }
             switch unsafe TableSettingsBody.parse(request.body) {
             case .refused(let refusal):
                 replyError(index, shape, .badRequest, refusal.sentence)
@@ -74,6 +67,23 @@ extension Shard {
             replyOptions(index, request, shape, allow: "GET, HEAD, PUT, OPTIONS")
         default: replyNotAllowed(index, shape, allow: "GET, HEAD, PUT, OPTIONS")
         }
+    }
+
+    /// Whether the admin asks; anybody else has been answered.
+    mutating func isAdmin(
+        _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape
+    ) -> Bool {
+        let nothing = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+        var work = unsafe TableWork(kind: .put, table: 0, hash: 0, key: nothing)
+        if !identify(request, &work) {
+            replyError(index, shape, .unauthorized, "A valid token is needed for this")
+            return false
+        }
+        if work.caller != .admin {
+            replyError(index, shape, .forbidden, "Only the admin may do this")
+            return false
+        }
+        return true
     }
 
     mutating func replySettings(

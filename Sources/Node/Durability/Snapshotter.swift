@@ -1,0 +1,325 @@
+import Journal
+import Keyspace
+import Machine
+import Synchronization
+
+/// The node's snapshots: when one is taken, and the file that all shards write into together.
+///
+/// One at a time, in steps that no shard waits for. Each shard begins a new segment of its log and
+/// says where it begins (`begin`); when all have, one worker makes the file. Each shard walks its
+/// records and hands them over in rows, which the worker packs and writes; at its end it says how
+/// far its log goes, and then that the log is synced so far. The last of them has the worker finish
+/// the file, put it in the place of the one before, write the manifest, and remove what is no
+/// longer needed.
+@safe final class Snapshotter: @unchecked Sendable {
+    /// What the last snapshots came to.
+    struct Figures: Sendable {
+        var taken: UInt64 = 0
+        var failed: UInt64 = 0
+        var bytes = 0
+        var records: UInt64 = 0
+        var durationMs: UInt64 = 0
+        var lastFailed = false
+    }
+
+    private struct Run {
+        var starts: [CommitPosition]
+        var segments: [UInt32]
+        var ends: [CommitPosition]
+        /// Shards that have still to say what the stage waits for.
+        var missing: Int
+        var file: SnapshotFile?
+        var failure: DiskFailure?
+        var beganMs: UInt64
+        var logBytesAtStart: UInt64
+    }
+
+    @safe private struct State {
+        var run: Run?
+        var manifest: Manifest
+        var figures = Figures()
+        /// Not before this time after a failure.
+        var retryMs: UInt64 = 0
+    }
+
+    /// After a snapshot that failed the next one waits so long.
+    private static let retryAfterMs: UInt64 = 60_000
+    /// Rows under way: two for each shard, and what begins and ends.
+    private static let jobsMax = 1024
+
+    private let disk: FileDisk
+    private let epoch: Epoch
+    private let state: Mutex<State>
+    private let worker: WorkerPool
+    private let wakers: [Waker]
+    private let log: Log
+    private let signals: UnsafeMutablePointer<SnapshotSignals>
+
+    init(
+        _ disk: FileDisk, _ manifest: Manifest, epoch: Epoch,
+        signals: UnsafeMutablePointer<SnapshotSignals>, wakers: [Waker], log: Log
+    ) throws(SystemError) {
+        self.disk = disk
+        self.epoch = epoch
+        self.wakers = wakers
+        self.log = log
+        unsafe self.signals = unsafe signals
+        unsafe signals.pointee.number.store(manifest.snapshot, ordering: .relaxed)
+        state = Mutex(State(manifest: manifest))
+        worker = try WorkerPool.start(
+            name: "snapshot", threads: 1, queuedJobsMax: Self.jobsMax)
+    }
+
+    var figures: Figures { state.withLock { $0.figures } }
+
+    /// Starts a snapshot unless one is running; false where it can't be now.
+    @discardableResult
+    func request(at nowMs: UInt64) -> Bool {
+        let isStarted = state.withLock { state in
+            guard state.run == nil, nowMs >= state.retryMs else { return false }
+            let none = [CommitPosition](repeating: 0, count: epoch.shards)
+            unsafe state.run = Run(
+                starts: none, segments: Array(repeating: 0, count: epoch.shards), ends: none,
+                missing: epoch.shards, beganMs: nowMs,
+                logBytesAtStart: signals.pointee.logBytes.load(ordering: .relaxed))
+            unsafe signals.pointee.number.add(1, ordering: .relaxed)
+            unsafe signals.pointee.stage.store(.beginning, ordering: .releasing)
+            return true
+        }
+        if isStarted { wakeAll() }
+        return isStarted
+    }
+
+    private func wakeAll() { for waker in wakers { waker.wake() } }
+
+    // MARK: What shards say
+
+    /// A shard's log begins a new segment: everything up to `start` is before it.
+    func begin(_ shard: Int, start: CommitPosition, segment: UInt32) {
+        let isLast = state.withLock { state in
+            state.run?.starts[shard] = start
+            state.run?.segments[shard] = segment
+            return countDown(&state)
+        }
+        if isLast { submit(.makeFile) }
+    }
+
+    /// A shard has walked to its end, and its log is synced up to `end`.
+    func walked(_ shard: Int, end: CommitPosition) {
+        let isLast = state.withLock { state in
+            state.run?.ends[shard] = end
+            return countDown(&state)
+        }
+        guard isLast else { return }
+        unsafe signals.pointee.stage.store(.finishing, ordering: .releasing)
+        submit(.finish)
+    }
+
+    private func countDown(_ state: inout sending State) -> Bool {
+        guard state.run != nil else { return false }
+        state.run!.missing -= 1
+        return state.run!.missing == 0
+    }
+
+    /// Rows to be packed and written; they come back to the inbox.
+    func add(_ rows: RowsJob.Place) -> Bool {
+        unsafe rows.pointee.snapshotter = Unmanaged.passUnretained(self)
+        return unsafe worker.submit(RowsJob.asJob(rows))
+    }
+
+    // MARK: The worker's side
+
+    fileprivate func write(_ rows: SnapshotRows) {
+        let file = state.withLock { $0.run?.failure == nil ? $0.run?.file : nil }
+        guard let file else { return rows.clear() }
+        do throws(DiskFailure) {
+            try file.add(rows)
+        } catch {
+            state.withLock { $0.run?.failure = error }
+        }
+    }
+
+    private func makeFile() {
+        let header = state.withLock { state in
+            unsafe SnapshotHeader(
+                epoch: epoch, number: signals.pointee.number.load(ordering: .relaxed),
+                starts: state.run?.starts ?? [])
+        }
+        do throws(DiskFailure) {
+            let file = try SnapshotFile(disk, header)
+            state.withLock { $0.run?.file = file }
+        } catch {
+            state.withLock { $0.run?.failure = error }
+        }
+        // Shards walk in any case: one way to the end is enough.
+        state.withLock { $0.run?.missing = epoch.shards }
+        unsafe signals.pointee.stage.store(.walking, ordering: .releasing)
+        wakeAll()
+    }
+
+    private func finish() {
+        let nowMs = Clock.monotonicMs()
+        guard let run = state.withLock({ $0.run }) else { return }
+        var failure = run.failure
+        if failure == nil, let file = run.file {
+            do throws(DiskFailure) {
+                try file.finish(ends: run.ends)
+                try file.publish()
+                let manifest = state.withLock { $0.manifest }
+                    .covered(by: file.header, firstSegments: run.segments)
+                try manifest.write(disk)
+                state.withLock { $0.manifest = manifest }
+                unsafe signals.pointee.logBytes.subtract(
+                    run.logBytesAtStart, ordering: .relaxed)
+                unsafe signals.pointee.bytes.store(UInt64(file.bytes), ordering: .relaxed)
+                // What can't be removed now is removed at the next start.
+                for path in (try? manifest.unneeded(disk)) ?? [] { try? disk.remove(path) }
+            } catch {
+                failure = error
+            }
+        }
+        let durationMs = nowMs &- run.beganMs
+        if let failure {
+            run.file?.abandon()
+            log.error(
+                "snapshot failed", ("error", "\(failure)"),
+                ("hint", "the log is kept, so nothing is lost; it is tried again in a minute"))
+        } else if let file = run.file {
+            log.info(
+                "snapshot", ("records", "\(file.footer.records)"), ("bytes", "\(file.bytes)"),
+                ("ms", "\(durationMs)"))
+        }
+        state.withLock { state in
+            if failure == nil, let file = run.file {
+                state.figures.taken += 1
+                state.figures.lastFailed = false
+                state.figures.bytes = file.bytes
+                state.figures.records = file.footer.records
+                state.figures.durationMs = durationMs
+            } else {
+                state.figures.failed += 1
+                state.figures.lastFailed = true
+                state.retryMs = nowMs + Self.retryAfterMs
+            }
+            state.run = nil
+        }
+        unsafe signals.pointee.stage.store(.idle, ordering: .releasing)
+        unsafe signals.pointee.ended.add(1, ordering: .releasing)
+        wakeAll()
+    }
+
+    // MARK: Steps of the worker
+
+    private func submit(_ step: StepJob.Step) {
+        let place = unsafe StepJob.make(self, step)
+        let isSubmitted = unsafe worker.submit(StepJob.asJob(place))
+        invariant(isSubmitted, "no room for a snapshot's step")
+    }
+
+    fileprivate func carryOut(_ step: StepJob.Step) {
+        switch step {
+        case .makeFile: makeFile()
+        case .finish: finish()
+        }
+    }
+}
+
+/// What shards look at each turn to see whether a snapshot concerns them: a few words, read without
+/// a lock.
+@safe struct SnapshotSignals: ~Copyable {
+    /// How far the running snapshot is.
+    enum Stage: UInt8, AtomicRepresentable {
+        case idle, beginning, walking, finishing
+    }
+
+    /// The number of the snapshot that is running or was last; shards compare it with the last one
+    /// they took part in.
+    let number = Atomic<UInt64>(0)
+    let stage = Atomic<Stage>(.idle)
+    /// Snapshots that have ended, one way or the other.
+    let ended = Atomic<UInt64>(0)
+    /// Bytes of log that the last snapshot does not cover.
+    let logBytes = Atomic<UInt64>(0)
+    /// How large the last snapshot is.
+    let bytes = Atomic<UInt64>(0)
+
+    var isRunning: Bool { stage.load(ordering: .acquiring) != .idle }
+}
+
+/// One step that is not about rows: nobody waits for it to come back.
+@safe private struct StepJob {
+    enum Step { case makeFile, finish }
+
+    var job: Job
+    let snapshotter: Snapshotter
+    let step: Step
+
+    typealias Place = UnsafeMutablePointer<StepJob>
+
+    /// Nobody waits for a step; the next one frees those before it.
+    private static let inbox = CompletionInbox(argument: 0) { _ in }
+
+    static func make(_ snapshotter: Snapshotter, _ step: Step) -> Place {
+        let place = Place.allocate(capacity: 1)
+        unsafe place.initialize(
+            to: StepJob(
+                job: Job(inbox: inbox) { unsafe StepJob.run($0) }, snapshotter: snapshotter,
+                step: step))
+        return unsafe place
+    }
+
+    private static func run(_ memory: UnsafeMutableRawPointer) {
+        freeReturned()
+        let place = unsafe memory.assumingMemoryBound(to: StepJob.self)
+        unsafe place.pointee.snapshotter.carryOut(place.pointee.step)
+    }
+
+    /// On the one worker, so nobody else drains at the same time.
+    private static func freeReturned() {
+        var next = unsafe inbox.drain()
+        while let job = unsafe next {
+            unsafe next = unsafe job.pointee.next
+            let place = unsafe UnsafeMutableRawPointer(job).assumingMemoryBound(to: StepJob.self)
+            unsafe place.deinitialize(count: 1)
+            unsafe place.deallocate()
+        }
+    }
+
+    static func asJob(_ place: Place) -> UnsafeMutablePointer<Job> {
+        unsafe UnsafeMutableRawPointer(place).assumingMemoryBound(to: Job.self)
+    }
+}
+
+/// Rows of a shard on their way to the worker and back.
+@safe struct RowsJob {
+    var job: Job
+    let rows: SnapshotRows
+    fileprivate var snapshotter: Unmanaged<Snapshotter>?
+
+    typealias Place = UnsafeMutablePointer<RowsJob>
+
+    static func make(shard: Int, _ inbox: CompletionInbox) -> Place {
+        let place = Place.allocate(capacity: 1)
+        unsafe place.initialize(
+            to: RowsJob(
+                job: Job(inbox: inbox) { memory in
+                    let place = unsafe memory.assumingMemoryBound(to: RowsJob.self)
+                    let rows = unsafe place.pointee.rows
+                    unsafe place.pointee.snapshotter?._withUnsafeGuaranteedRef { $0.write(rows) }
+                }, rows: SnapshotRows(shard: shard), snapshotter: nil))
+        return unsafe place
+    }
+
+    static func free(_ place: Place) {
+        unsafe place.deinitialize(count: 1)
+        unsafe place.deallocate()
+    }
+
+    static func asJob(_ place: Place) -> UnsafeMutablePointer<Job> {
+        unsafe UnsafeMutableRawPointer(place).assumingMemoryBound(to: Job.self)
+    }
+
+    static func of(_ job: UnsafeMutablePointer<Job>) -> Place {
+        unsafe UnsafeMutableRawPointer(job).assumingMemoryBound(to: RowsJob.self)
+    }
+}
