@@ -186,7 +186,7 @@ public struct Reply {
 /// the same record.
 @safe
 public struct Change {
-    public enum Kind: UInt8, Sendable {
+    public enum Kind: UInt8, Sendable, BitwiseCopyable {
         case updated, deleted, expired, evicted
     }
 
