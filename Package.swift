@@ -58,8 +58,8 @@ let package = Package(
             name: "Node",
             dependencies: ["Machine", "Wire", "Keyspace", "Journal", "Identity", "Options"],
             exclude: [
-                "README.md", "Accounts/README.md", "Durability/README.md", "Operations/README.md",
-                "Tables/README.md", "WebSocket/README.md",
+                "README.md", "Accounts/README.md", "Durability/README.md", "Events/README.md",
+                "Operations/README.md", "Tables/README.md", "WebSocket/README.md",
             ],
             swiftSettings: strict),
         .executableTarget(

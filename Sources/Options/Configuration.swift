@@ -25,6 +25,8 @@ public struct Configuration: Sendable {
     /// Addresses and blocks of them, each well-formed; empty: nobody's word is taken.
     public var trustedProxies: [String] = []
     public var drainTimeoutMs = 0
+    public var heartbeatMs = 0
+    public var streamBufferBytes = 0
 
     // HTTP bounds.
     public var headerBytesMax = 0

@@ -76,6 +76,15 @@ extension Option {
             doc: "Whose X-Forwarded-For or Forwarded is believed: clients behind these addresses "
                 + "are told apart when logins are throttled."),
         Option(
+            "heartbeat", .node, .duration(100...3_600_000) { $0.heartbeatMs = $1 },
+            default: .value("15s"),
+            doc: "The time between comments on a stream, which tell proxies that it lives."),
+        Option(
+            "stream-buffer", .node, .size(1024...(512 << 20)) { $0.streamBufferBytes = $1 },
+            default: .value("256KiB"),
+            doc: "Bytes held for one subscriber that reads slowly, or one event if that is longer; "
+                + "past it only the newest state of each key is kept."),
+        Option(
             "drain-timeout", .node, .duration(0...10_000) { $0.drainTimeoutMs = $1 },
             default: .value("10s"),
             doc: "After SIGTERM or SIGINT, the time to finish requests before connections are "
@@ -164,8 +173,6 @@ extension Option {
         upcoming("ftp-address", "HOST", "The address FTP's passive mode tells clients."),
         upcoming("consistency", "eventual|strong", "The default of tables without their own."),
         upcoming("rate", "N/PERIOD,BURST", "Requests allowed per principal."),
-        upcoming("heartbeat", "TIME", "The time between comments on an idle stream."),
-        upcoming("stream-buffer", "BYTES", "The bytes held for one slow subscriber."),
         upcoming("election-ms", "LO-HI", "The span of Raft election timeouts."),
         upcoming("tls-cert", "FILE", "The certificate chain, PEM."),
         upcoming("tls-key", "FILE", "The certificate's key, PEM."),

@@ -22,6 +22,7 @@ extension Shard {
     /// change it, before the next.
     mutating func recordChanges() {
         for number in 0..<keyspace.changeCount { recordChange(number) }
+        publishChanges()
     }
 
     private mutating func recordChange(_ number: Int) {

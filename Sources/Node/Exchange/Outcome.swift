@@ -12,6 +12,8 @@ import Wire
         case record(Record)
         /// JSON as it stands.
         case text(StaticString)
+        /// `{"count":n}`.
+        case count(Int)
         /// `{"error":"…"}`.
         case error(StaticString)
     }
@@ -43,6 +45,7 @@ import Wire
         case .record(let record):
             unsafe RecordText.byteCount(record, owner: owners.name(of: record.owner.rawValue))
         case .text(let text): text.utf8CodeUnitCount
+        case .count(let count): 10 + ByteWriter.decimalDigits(of: UInt64(count))
         case .error(let sentence): sentence.utf8CodeUnitCount + Self.errorOverhead
         }
     }
@@ -54,6 +57,10 @@ import Wire
             unsafe RecordText.write(
                 record, owner: owners.name(of: record.owner.rawValue), into: &writer)
         case .text(let text): writer.write(text)
+        case .count(let count):
+            writer.write("{\"count\":")
+            writer.write(decimal: UInt64(count))
+            writer.write("}")
         case .error(let sentence):
             writer.write("{\"error\":\"")
             writer.write(sentence)

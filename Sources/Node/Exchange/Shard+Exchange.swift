@@ -187,7 +187,7 @@ extension Shard {
     }
 
     mutating func hasBacklog() -> Bool {
-        if unsafe !stalledGathers.isEmpty { return true }
+        if unsafe !stalledGathers.isEmpty || publisher.behindCount > 0 { return true }
         for target in unsafe 0..<state.pointee.shardCount where unsafe !backlogs[target].isEmpty {
             return true
         }
@@ -232,6 +232,11 @@ extension Shard {
         case .list: unsafe receiveList(message, from: shard)
         case .page: unsafe receivePage(message, from: shard)
         case .login: unsafe receiveLogin(message, from: shard)
+        case .listen: unsafe receiveListen(message, from: shard)
+        case .ask: unsafe receiveAsk(message, from: shard)
+        case .told: unsafe receiveTold(message)
+        case .event: unsafe receiveEvent(message, from: shard)
+        case .lost: receiveLost(from: shard)
         }
     }
 

@@ -11,6 +11,8 @@ import Machine
         case get, put, patch, delete
         /// Would a put be allowed: the first half of a put of many.
         case check
+        /// How many listen to the key.
+        case listeners
     }
 
     /// How far the asker is known.
@@ -51,6 +53,11 @@ enum Message {
         case list
         case page
         case login
+        case listen
+        case ask
+        case told
+        case event
+        case lost
     }
 
     /// A value or body longer than this travels as a pointer, so that one message never fills a

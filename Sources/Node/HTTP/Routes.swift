@@ -32,7 +32,9 @@ extension Shard {
         case .badEncoding:
             refuse(
                 index, .badRequest, "A percent sign in the path is not followed by two digits")
-        case .subscribe, .subscribers, .none: routeNowhere(index, request, shape, path)
+        case .subscribe: routeSubscribe(index, request, shape, path)
+        case .subscribers: routeSubscribers(index, request, shape, path)
+        case .none: routeNowhere(index, request, shape, path)
         }
     }
 
@@ -101,6 +103,7 @@ extension Shard {
         _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape, _ path: TablePath
     ) {
         if routeOperations(index, request.path, request, shape) { return }
+        if request.path.equals("/subscribe") { return routeSubscribe(index, request, shape, nil) }
         if !Percent.isPlain(request.path, as: .path) {
             var writer = unsafe ByteWriter(scratch, capacity: Self.scratchBytes)
             guard Percent.decode(request.path, as: .path, into: &writer) != nil else {
@@ -111,6 +114,9 @@ extension Shard {
             let decoded = unsafe UnsafeRawBufferPointer(writer.written)
             if unsafe routeFixed(index, decoded.bytes, request, shape) { return }
             if unsafe routeOperations(index, decoded.bytes, request, shape) { return }
+            if unsafe decoded.bytes.equals("/subscribe") {
+                return routeSubscribe(index, request, shape, nil)
+            }
         }
         if path.isReserved, request.method == .put {
             return replyError(index, shape, .badRequest, "The name is reserved")

@@ -91,10 +91,11 @@ extension Shard {
             return false
         }
         let range = unsafe head.pointee.path
-        let path = unsafe TablePath.parse(
-            UnsafeRawBufferPointer(rebasing: bytes[Int(range.start)..<Int(range.end)]),
-            scratch: scratch, scratchBytes: Self.scratchBytes)
-        return path.kind == .keys || path.kind == .store
+        let raw = unsafe UnsafeRawBufferPointer(
+            rebasing: bytes[Int(range.start)..<Int(range.end)])
+        let path = unsafe TablePath.parse(raw, scratch: scratch, scratchBytes: Self.scratchBytes)
+        return unsafe path.kind == .keys || path.kind == .store || path.kind == .subscribe
+            || raw.bytes.equals("/subscribe")
     }
 
     private var nothing: UnsafeRawBufferPointer {
@@ -112,11 +113,21 @@ extension Shard {
             shape.insert(.closes)
         }
         if unsafe connection.pointee.flags.contains(.refused) {
+            // Browsers never come back to a stream that was answered anything but 200.
+            if asksForStream(request) { return replyFarewell(index, shape) }
             var reply = beginReply(index, shape, .serviceUnavailable)
             HTTPReplyHead.field("Retry-After", "1", into: &reply)
             return finishError(index, shape, "The node has as many connections as it may", reply)
         }
         route(index, request, shape)
+    }
+
+    private mutating func asksForStream(_ request: borrowing Request) -> Bool {
+        guard request.method == .get else { return false }
+        if request.path.equals("/subscribe") { return true }
+        return unsafe TablePath.parse(
+            request.rawPath, scratch: scratch, scratchBytes: Self.scratchBytes
+        ).kind == .subscribe
     }
 
     // MARK: Replies

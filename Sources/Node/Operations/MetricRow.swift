@@ -86,6 +86,29 @@ struct MetricRow: Sendable {
                 "needletail_tombstones", .gauge, "Deletions whose versions are remembered.",
                 isPerShard: false
             ) { $0.tombstones },
+            MetricRow(
+                "needletail_streams_open", .gauge, "Streams of live updates open now."
+            ) { $0.streamsOpen },
+            MetricRow("needletail_streams_opened", .counter, "Streams opened.") {
+                $0.streamsOpened
+            },
+            MetricRow("needletail_streams_closed", .counter, "Streams ended.") {
+                $0.streamsClosed
+            },
+            MetricRow(
+                "needletail_streams_reset", .counter,
+                "Streams told to begin again with the present state."
+            ) { $0.streamsReset },
+            MetricRow("needletail_events_pushed", .counter, "Events put on streams.") {
+                $0.eventsPushed
+            },
+            MetricRow(
+                "needletail_events_conflated", .counter,
+                "Events that a later one of the same key stood for."
+            ) { $0.eventsConflated },
+            MetricRow("needletail_stream_bytes", .counter, "Bytes sent on streams.") {
+                $0.streamBytes
+            },
         ]
 
     private static func requests(

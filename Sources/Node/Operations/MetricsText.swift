@@ -58,6 +58,10 @@ struct MetricsText {
             "needletail_request_duration_seconds",
             "Duration of the turn that answered a request.", snapshot.requests,
             sumNs: snapshot.sum(\.serviceNs))
+        histogram(
+            "needletail_push_duration_seconds",
+            "From a change to a shard's last listener of it being told.", snapshot.pushes,
+            sumNs: snapshot.sum(\.pushNs))
         if isOpenMetrics { text += "# EOF\n" }
     }
 

@@ -18,6 +18,8 @@ struct NodeSnapshot {
     var requests: [UInt64]
     /// The turns' shares of snapshots.
     var slices: [UInt64]
+    /// From a change to the last listener of a shard.
+    var pushes: [UInt64]
 
     func sum(_ value: (ShardTally) -> UInt64) -> UInt64 {
         shards.reduce(0) { $0 &+ value($1) }
@@ -30,6 +32,11 @@ struct NodeSnapshot {
 
     /// Requests whose turn is over: their durations are known.
     var timedRequests: UInt64 { requests.reduce(0, &+) }
+
+    var averagePushNs: UInt64 {
+        let count = pushes.reduce(0, &+)
+        return count == 0 ? 0 : sum(\.pushNs) / count
+    }
 
     var averageServiceNs: UInt64 {
         let count = timedRequests

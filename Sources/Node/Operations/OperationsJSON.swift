@@ -25,6 +25,11 @@ struct OperationsJSON {
         text += ",\"logins\":{\"accepted\":\(sum(\.loginsAccepted))"
         text += ",\"refused\":\(sum(\.loginsRefused)),\"throttled\":\(sum(\.loginsThrottled))"
         text += ",\"turned_away\":\(sum(\.loginsTurnedAway))}"
+        text += ",\"streams\":{\"open\":\(sum(\.streamsOpen))"
+        text += ",\"opened\":\(sum(\.streamsOpened)),\"closed\":\(sum(\.streamsClosed))"
+        text += ",\"reset\":\(sum(\.streamsReset)),\"events\":\(sum(\.eventsPushed))"
+        text += ",\"conflated\":\(sum(\.eventsConflated)),\"bytes\":\(sum(\.streamBytes))}"
+        text += ",\"push_ms\":\(latency(snapshot.pushes, snapshot.averagePushNs))"
         text += ",\"body_budget\":{\"used_bytes\":\(snapshot.bodyBytes)"
         text += ",\"limit_bytes\":\(snapshot.bodyBytesMax)}"
         text += ",\"block_pool\":{"
@@ -50,7 +55,7 @@ struct OperationsJSON {
         "{\"tables\":\(snapshot.tables),\"total_keys\":\(snapshot.sum(\.keys))"
             + ",\"total_requests\":\(snapshot.sum(\.requests)),\"average_latency_ms\":"
             + Decimals.milliseconds(ns: snapshot.averageServiceNs)
-            + ",\"active_sse_connections\":0,\"cluster\":{\"nodes\":1,\"alive\":1"
+            + ",\"active_sse_connections\":\(snapshot.sum(\.streamsOpen)),\"cluster\":{\"nodes\":1,\"alive\":1"
             + ",\"node_id\":\(quoted(facts.nodeID)),\"address\":\(quoted(facts.address))"
             + ",\"leader\":\(quoted(facts.address)),\"shards\":\(snapshot.shards.count)}}"
     }

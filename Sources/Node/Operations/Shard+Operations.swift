@@ -80,6 +80,7 @@ extension Shard {
         var turns = [UInt64](repeating: 0, count: DurationBuckets.count)
         var requests = turns
         var slices = turns
+        var pushes = turns
         var tallies: [ShardTally] = []
         for shard in 0..<count {
             let figures = unsafe state.pointee.figures[shard]
@@ -87,6 +88,7 @@ extension Shard {
             figures.addTurns(to: &turns)
             figures.addRequests(to: &requests)
             figures.addSlices(to: &slices)
+            figures.addPushes(to: &pushes)
         }
         return unsafe NodeSnapshot(
             facts: state.pointee.facts, nowMs: wallMs,
@@ -97,7 +99,7 @@ extension Shard {
             blockPoolBytes: ShardSettings.blockPoolBytes, connectionsMax: settings.connectionsMax,
             logBytes: durability.signals.pointee.logBytes.load(ordering: .relaxed),
             snapshots: durability.snapshotter?.figures ?? Snapshotter.Figures(),
-            turns: turns, requests: requests, slices: slices)
+            turns: turns, requests: requests, slices: slices, pushes: pushes)
     }
 
     // MARK: Counting

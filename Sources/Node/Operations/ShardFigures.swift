@@ -15,7 +15,8 @@ import Synchronization
     private static var turnsAt: Int { ShardTally.words }
     private static var requestsAt: Int { turnsAt + DurationBuckets.count }
     private static var slicesAt: Int { requestsAt + DurationBuckets.count }
-    private static var count: Int { slicesAt + DurationBuckets.count }
+    private static var pushesAt: Int { slicesAt + DurationBuckets.count }
+    private static var count: Int { pushesAt + DurationBuckets.count }
 
     /// They live as long as the process.
     static func make() -> ShardFigures {
@@ -51,6 +52,9 @@ import Synchronization
     /// A turn's share of a snapshot is done.
     func countSlice(ns: UInt64) { add(1, to: Self.slicesAt &+ DurationBuckets.index(ofNs: ns)) }
 
+    /// An event was told to the last of this shard's listeners so long after it happened.
+    func countPush(ns: UInt64) { add(1, to: Self.pushesAt &+ DurationBuckets.index(ofNs: ns)) }
+
     @inline(__always)
     private func add(_ amount: UInt64, to word: Int) {
         let before = unsafe words[word].load(ordering: .relaxed)
@@ -73,6 +77,7 @@ import Synchronization
 
     func addTurns(to counts: inout [UInt64]) { add(Self.turnsAt, to: &counts) }
     func addSlices(to counts: inout [UInt64]) { add(Self.slicesAt, to: &counts) }
+    func addPushes(to counts: inout [UInt64]) { add(Self.pushesAt, to: &counts) }
     func addRequests(to counts: inout [UInt64]) { add(Self.requestsAt, to: &counts) }
 
     private func add(_ start: Int, to counts: inout [UInt64]) {

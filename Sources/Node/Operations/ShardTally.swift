@@ -46,6 +46,18 @@ struct ShardTally: BitwiseCopyable {
     /// Why no writes are taken: a `DiskTrouble`, or 0.
     var diskTrouble: UInt64 = 0
 
+    /// Listeners: streams open now, opened and ended so far, and those told to begin again.
+    var streamsOpen: UInt64 = 0
+    var streamsOpened: UInt64 = 0
+    var streamsClosed: UInt64 = 0
+    var streamsReset: UInt64 = 0
+    /// Events put on streams, and those a later one stood for.
+    var eventsPushed: UInt64 = 0
+    var eventsConflated: UInt64 = 0
+    var streamBytes: UInt64 = 0
+    /// From a change to the last of a shard's listeners, of all events together.
+    var pushNs: UInt64 = 0
+
     /// Time of all turns, and that time once for each request that was answered in it.
     var turnNs: UInt64 = 0
     var serviceNs: UInt64 = 0

@@ -30,7 +30,11 @@ internal import Wire
     }
 
     /// What the deadline means when it comes.
-    enum Deadline: UInt8 { case idle, head, body, send, linger, beat }
+    enum Deadline: UInt8 {
+        case idle, head, body, send, linger
+        /// A stream's or a WebSocket's: its next sign of life, or the end of its token.
+        case beat
+    }
 
     struct Flags: OptionSet {
         let rawValue: UInt16
@@ -102,6 +106,8 @@ internal import Wire
     /// Test only: this many bytes of filler, in chunks.
     case filler(UInt64)
     case listing(UnsafeMutablePointer<Listing>)
+    /// Live updates: the number of the stream.
+    case events(UInt32)
 }
 
 /// The unread bytes of a connection: nothing, one pool block, or memory of its own where a

@@ -92,6 +92,7 @@ extension Shard {
     mutating func settle(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
         guard unsafe connection.pointee.state == .open else { return }
+        if case .events = unsafe connection.pointee.stream { return settleStream(index) }
         let flags = unsafe connection.pointee.flags
         let hasOutput =
             unsafe connection.pointee.firstBlock != Connection.noBlock
@@ -182,8 +183,11 @@ extension Shard {
         switch unsafe connection.pointee.deadlineMeaning {
         case .idle, .send, .linger: close(index)
         case .beat:
-            guard case .webSocket(let session) = unsafe connection.pointee.session else { return }
-            unsafe socketIsDue(index, session)
+            if case .webSocket(let session) = unsafe connection.pointee.session {
+                unsafe socketIsDue(index, session)
+            } else {
+                beat(index)
+            }
         case .head: refuse(index, .requestTimeout, "The request head took too long to arrive")
         case .body:
             // Each further span of that length has to bring its share: what came fast at first
@@ -250,6 +254,7 @@ extension Shard {
         releaseOutput(index)
         abandonAwaited(index)
         dropListing(index)
+        dropStream(index)
         dropArriving(index)
         dropSocket(index)
         if unsafe connection.pointee.flags.contains(.refused) {

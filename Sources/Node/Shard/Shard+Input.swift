@@ -12,7 +12,13 @@ extension Shard {
         let bytes = unsafe driver.bytes(ofBuffer: buffer)
         switch unsafe connection.pointee.state {
         case .open:
-            if unsafe connection.pointee.input.count == 0, mayServe(index) {
+            if case .events = unsafe connection.pointee.stream {
+                // Nothing is asked on a stream: what its client says is read past.
+                unsafe connection.pointee.lingered &+= UInt32(truncatingIfNeeded: count)
+                if unsafe connection.pointee.lingered > ShardSettings.lingerBytesMax {
+                    close(index)
+                }
+            } else if unsafe connection.pointee.input.count == 0, mayServe(index) {
                 let used = unsafe serve(index, UnsafePointer(bytes), count: count)
                 if used < count { unsafe keep(index, bytes + used, count: count - used) }
                 settle(index)

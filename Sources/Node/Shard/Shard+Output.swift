@@ -71,7 +71,7 @@ extension Shard {
         makeDirty(index)
     }
 
-    private mutating func makeDirty(_ index: UInt32) {
+    mutating func makeDirty(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
         guard unsafe !connection.pointee.flags.contains(.dirty) else { return }
         unsafe connection.pointee.flags.insert(.dirty)
@@ -106,29 +106,39 @@ extension Shard {
     /// in shares: a megabyte into each of a thousand sockets is a turn of seconds.
     mutating func flush(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
+        if case .events(let number) = unsafe connection.pointee.stream {
+            return flushStream(index, number)
+        }
         var share = settings.turnBytesMax
         while unsafe connection.pointee.state == .open,
             unsafe !connection.pointee.flags.contains(.sendInFlight),
             unsafe connection.pointee.firstBlock != Connection.noBlock
         {
-            let block = unsafe connection.pointee.firstBlock
-            let link = unsafe pool.links[Int(block)]
-            let count = link.end &- link.start
-            unsafe connection.pointee.sendCount = count
-            let hasLeft = unsafe driver.send(
-                index, UnsafePointer(pool.bytes(of: block) + Int(link.start)), count: Int(count))
-            if hasLeft {
-                dropSent(index)
-                if unsafe connection.pointee.firstBlock == Connection.noBlock {
-                    return outputLeft(index)
-                }
-                share &-= Int32(truncatingIfNeeded: count)
-                if share <= 0 { return makeDirty(index) }
-            } else {
-                unsafe connection.pointee.flags.insert(.sendInFlight)
-                setDeadline(index, .send, after: ShardSettings.sendStallMs)
+            guard sendBlock(index) else { return }
+            if unsafe connection.pointee.firstBlock == Connection.noBlock {
+                return outputLeft(index)
             }
+            unsafe share &-= Int32(truncatingIfNeeded: connection.pointee.sendCount)
+            if share <= 0 { return makeDirty(index) }
         }
+    }
+
+    /// Sends the first block. True: it has left already; else the send is in flight.
+    mutating func sendBlock(_ index: UInt32) -> Bool {
+        let connection = unsafe connections + Int(index)
+        let block = unsafe connection.pointee.firstBlock
+        let link = unsafe pool.links[Int(block)]
+        let count = link.end &- link.start
+        unsafe connection.pointee.sendCount = count
+        let hasLeft = unsafe driver.send(
+            index, UnsafePointer(pool.bytes(of: block) + Int(link.start)), count: Int(count))
+        if hasLeft {
+            dropSent(index)
+        } else {
+            unsafe connection.pointee.flags.insert(.sendInFlight)
+            setDeadline(index, .send, after: ShardSettings.sendStallMs)
+        }
+        return hasLeft
     }
 
     mutating func sent(_ index: UInt32, result: Int32) {
@@ -136,6 +146,9 @@ extension Shard {
         unsafe connection.pointee.flags.remove(.sendInFlight)
         guard unsafe connection.pointee.state == .open else { return }
         if result < 0 { return close(index) }
+        if case .events(let number) = unsafe connection.pointee.stream {
+            return streamSent(index, number)
+        }
         dropSent(index)
         if unsafe connection.pointee.firstBlock != Connection.noBlock {
             flush(index)
@@ -162,13 +175,13 @@ extension Shard {
     /// Goes on with an answer that is produced as its reader takes it: up to a few blocks ahead.
     mutating func produce(_ index: UInt32) {
         switch unsafe connections[Int(index)].stream {
-        case .none: break
+        case .none, .events: break
         case .filler: produceFiller(index)
         case .listing(let listing): unsafe goOnListing(index, listing)
         }
     }
 
-    private mutating func dropSent(_ index: UInt32) {
+    mutating func dropSent(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
         let block = unsafe connection.pointee.firstBlock
         let link = unsafe pool.links + Int(block)

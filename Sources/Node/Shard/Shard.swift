@@ -41,6 +41,8 @@ import Wire
     var countedLogBytes: UInt64 = 0
     /// This turn's answers to other shards that tell of a write.
     var answersTelling: [UnsafeMutableRawPointer] = unsafe []
+    var publisher: Publisher
+    var audience: Audience
     var tables: Tables
     let registry: TableRegistry
     private var registryGeneration: UInt64 = 0
@@ -160,6 +162,11 @@ import Wire
         durability = start.durability
         tables = Tables(seed: start.keyspace.seed)
         ReservedTable.open(in: &tables)
+        let hashing = KeyHash(seed: start.keyspace.seed)
+        publisher = unsafe Publisher(hashing: hashing, shards: start.state.pointee.shardCount)
+        audience = Audience(
+            hashing: hashing, origin: start.eventOrigin, streamsMax: start.slotCount,
+            seed: start.keyspace.seed &+ UInt64(start.number))
         registry = start.registry
         owners = start.owners
         authenticator = Authenticator(
@@ -213,6 +220,8 @@ import Wire
             goOnSnapshot()
             // The commit point: nothing that tells of a write leaves before this line.
             commit()
+            tellChanges()
+            fanOut()
             publishMailboxes()
             flushDirty()
             publishFigures()
@@ -222,7 +231,7 @@ import Wire
 
     /// How long the driver may wait. Looks at the mailboxes once more after saying that it sleeps.
     private mutating func sleep() -> UInt64? {
-        if dirty.count > 0 || hasUnpublished() { return 0 }
+        if dirty.count > 0 || hasUnpublished() || hasToTell() || hasToFanOut() { return 0 }
         if runnable.count > 0 { return pool.isExhausted ? Self.exhaustedRetryMs : 0 }
         if tendsOn || snapshotGoesOn { return 0 }
         var wakeMs = timers.nextDeadlineMs
@@ -258,6 +267,7 @@ import Wire
         if registry.generation != registryGeneration {
             registryGeneration = registry.generation
             registry.update(&tables)
+            recheckStreams()
         }
         let second = wallMs / 1000
         if second != dateSecond {
@@ -351,6 +361,9 @@ import Wire
         return UInt32(untouchedSlots - 1)
     }
 
+    /// Slots from here on were never taken.
+    mutating func slotsReached() -> Int { untouchedSlots }
+
     mutating func giveSlot(_ index: UInt32) {
         unsafe freeSlots[freeCount] = index
         freeCount += 1
@@ -392,6 +405,7 @@ import Wire
                 unsafe connection.pointee.phase == .head && connection.pointee.input.count == 0
                 && connection.pointee.blockCount == 0
             if waits { close(UInt32(index)) }
+            endStream(UInt32(index), goesAway: true)
         }
     }
 

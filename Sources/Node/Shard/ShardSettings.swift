@@ -21,6 +21,9 @@ import Wire
     /// Requests of one connection under way on other shards.
     var pipelineDepthMax: UInt32 = 1024
     var valueBytesMax = 8 << 20
+    var heartbeatMs: UInt64 = 15_000
+    /// What one stream may hold unsent.
+    var streamBufferBytes = 256 * 1024
     var corsOrigin = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
     var allowsAnyOrigin = true
 

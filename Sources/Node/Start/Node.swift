@@ -59,6 +59,7 @@ public enum Node {
         warnOfWhatOthersCannotReach(configuration, listener.address, log)
 
         let registry = TableRegistry(seed: keyspace.seed)
+        let origin = UInt64.random(in: .min ... .max)
         let owners = OwnerNumbers.make()
         let accounts = AccountSettings(
             configuration,
@@ -75,7 +76,7 @@ public enum Node {
                 slotCount: connectionsMax + settings.refusalsMax, healthBody: health,
                 listenerFD: number == 0 ? listenerFD : -1, log: log,
                 keyspace: keyspace, registry: registry, owners: owners,
-                accounts: accounts, durability: durability)
+                accounts: accounts, durability: durability, eventOrigin: origin)
             // Left to itself: its end is told by the report.
             _ = try Thread.start(name: "shard-\(number)") { start.run(report) }
         }
@@ -204,6 +205,8 @@ public enum Node {
         settings.testRoutes = configuration.testRoutes
         settings.pipelineDepthMax = UInt32(clamping: configuration.pipelineDepthMax)
         settings.valueBytesMax = configuration.valueBytesMax
+        settings.heartbeatMs = UInt64(configuration.heartbeatMs)
+        settings.streamBufferBytes = configuration.streamBufferBytes
         unsafe settings.corsOrigin = unsafe kept(configuration.corsOrigin)
         settings.allowsAnyOrigin = configuration.corsOrigin == "*"
         return settings

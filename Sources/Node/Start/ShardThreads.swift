@@ -19,6 +19,8 @@ import Synchronization
     let owners: OwnerNumbers
     let accounts: AccountSettings
     let durability: Durability
+    /// Names the node and this run of it in the ids of events.
+    let eventOrigin: UInt64
 
     /// A shard's whole life, on its own thread.
     func run(_ report: ShardReport) {

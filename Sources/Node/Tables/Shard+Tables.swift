@@ -128,6 +128,11 @@ extension Shard {
     mutating func carryOut(_ work: TableWork) -> Outcome {
         let key = unsafe Key(work.table, work.key, hash: work.hash)
         if work.kind == .get { return read(work, key) }
+        if work.kind == .listeners {
+            if work.readRule != .open, work.caller == .nobody { return Self.tokenNeeded }
+            let count = unsafe publisher.interest.listeners(of: work.table, work.hash, work.key)
+            return Outcome(status: .ok, body: .count(count))
+        }
 
         let record = keyspace.get(key, at: wallMs)
         if let refusal = refusal(work, record) { return refusal }
@@ -136,7 +141,7 @@ extension Shard {
         if work.ttlMs > 0 { command.expiry = .at(wallMs + work.ttlMs) }
         switch work.kind {
         case .check: return Outcome(status: .ok, body: .none)
-        case .get, .put: break
+        case .get, .put, .listeners: break
         case .delete: command.kind = .delete
         case .patch:
             guard let record else { return .keyNotFound }

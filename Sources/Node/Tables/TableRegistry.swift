@@ -10,6 +10,7 @@ import Synchronization
     private let lock = Mutex(())
     /// Read and written under the lock only.
     private var tables: Tables
+    private var awaitedCount = 0
     private let changes = Atomic<UInt64>(0)
 
     init(seed: UInt64) {
@@ -29,6 +30,26 @@ import Synchronization
             let number =
                 unsafe adding
                 ? tables.number(adding: name, in: space) : tables.number(of: name, in: space)
+            bring(&copy)
+            return number
+        }
+    }
+
+    /// Tables that only listeners named and nobody has written to are as many as this at most: they
+    /// cost memory for ever, and whoever listens need not say who they are.
+    static let awaitedMax = 4096
+
+    /// The number of a table that somebody listens to, made now if it is new; nil when too many
+    /// were made that way.
+    func number(
+        awaiting name: UnsafeRawBufferPointer, updating copy: inout Tables
+    ) -> TableNumber? {
+        lock.withLock { _ in
+            var number = unsafe tables.number(of: name, in: .shared)
+            if number == nil, awaitedCount < Self.awaitedMax {
+                number = unsafe tables.number(adding: name, in: .shared)
+                awaitedCount += 1
+            }
             bring(&copy)
             return number
         }
