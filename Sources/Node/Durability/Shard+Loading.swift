@@ -36,6 +36,7 @@ extension Shard {
         unsafe snapshotWalk.number = durability.signals.pointee.number.load(ordering: .relaxed)
         measureKeyspace()
         durability.hasTaken()
+        resumeAwaitingStreams()
     }
 
     /// The last thing before the shard's thread ends.

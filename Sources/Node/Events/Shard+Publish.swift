@@ -250,7 +250,14 @@ extension Shard {
         publisher.answers.append(
             unsafe Publisher.Answer(
                 target: shard, seq: publisher.recent.lastSeq,
-                position: commitPoint.waitsForDisk ? keyspace.position : 0, memory: memory))
+                position: isAllSynced ? 0 : keyspace.position, memory: memory))
+    }
+
+    /// Whether what anybody may read now is as safe as the node promises.
+    private var isAllSynced: Bool {
+        mutating get {
+            !commitPoint.waitsForDisk || keyspace.clock.last <= commitPoint.syncedStamp
+        }
     }
 
     private mutating func addRecord(_ topic: Topic, _ ask: Message.Ask, _ page: inout ToldPage) {

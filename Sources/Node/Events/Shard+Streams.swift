@@ -203,6 +203,16 @@ extension Shard {
             socklen_t(MemoryLayout<Int32>.size))
     }
 
+    /// The node has loaded: requests for streams that waited for that are served.
+    mutating func resumeAwaitingStreams() {
+        for index in 0..<slotsReached() {
+            let connection = unsafe connections + index
+            guard unsafe connection.pointee.flags.contains(.awaitsLoading) else { continue }
+            unsafe connection.pointee.flags.remove(.awaitsLoading)
+            if unsafe connection.pointee.state == .open { makeRunnable(UInt32(index)) }
+        }
+    }
+
     // MARK: Heads
 
     /// The head of a stream's answer and when to come back should it break.

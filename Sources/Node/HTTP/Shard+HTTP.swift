@@ -84,9 +84,10 @@ extension Shard {
     ///
     /// Mutating so that the shard is handed over by its address: see docs/compiler-workarounds.md.
     private mutating func mustWait(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard unsafe connections[Int(index)].flags.contains(.diverted) else { return false }
+        let isDiverted = unsafe connections[Int(index)].flags.contains(.diverted)
+        guard isDiverted || isLoading else { return false }
         // Nor can another protocol begin.
-        if unsafe head.pointee.isUpgrade { return true }
+        if isDiverted, unsafe head.pointee.isUpgrade { return true }
         guard unsafe head.pointee.method == .get || head.pointee.method == .head else {
             return false
         }
@@ -94,8 +95,14 @@ extension Shard {
         let raw = unsafe UnsafeRawBufferPointer(
             rebasing: bytes[Int(range.start)..<Int(range.end)])
         let path = unsafe TablePath.parse(raw, scratch: scratch, scratchBytes: Self.scratchBytes)
-        return unsafe path.kind == .keys || path.kind == .store || path.kind == .subscribe
-            || raw.bytes.equals("/subscribe")
+        if unsafe path.kind == .subscribe || raw.bytes.equals("/subscribe") {
+            // Browsers would not come back from the refusal that others get while the node loads.
+            if isLoading, !isDiverted, !acceptsNoMoreRequests {
+                unsafe connections[Int(index)].flags.insert(.awaitsLoading)
+            }
+            return true
+        }
+        return isDiverted && (path.kind == .keys || path.kind == .store)
     }
 
     private var nothing: UnsafeRawBufferPointer {

@@ -50,6 +50,8 @@ internal import Wire
         static let receivePaused = Flags(rawValue: 1 << 5)
         /// Over `--max-connections`: its first request is answered 503.
         static let refused = Flags(rawValue: 1 << 6)
+        /// Its request for a stream waits until the node has loaded.
+        static let awaitsLoading = Flags(rawValue: 1 << 7)
         /// The streamed answer has no chunks: to HTTP/1.0 it ends with the connection.
         static let unframed = Flags(rawValue: 1 << 8)
         /// Earlier requests wait for answers from other threads, so replies are laid aside.

@@ -132,6 +132,8 @@ extension Shard {
             if unsafe connection.pointee.deadlineMeaning != .body {
                 setDeadline(index, .body, after: settings.bodyTimeoutMs)
             }
+        } else if flags.contains(.awaitsLoading) {
+            setDeadline(index, .idle, after: ShardSettings.loadingWaitMs)
         } else if unread > 0, !flags.contains(.runnable) {
             // Not extended by further bytes: the whole head has this long.
             if unsafe connection.pointee.deadlineMeaning != .head {

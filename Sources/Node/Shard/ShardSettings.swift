@@ -21,7 +21,6 @@ import Wire
     /// Requests of one connection under way on other shards.
     var pipelineDepthMax: UInt32 = 1024
     var valueBytesMax = 8 << 20
-    var heartbeatMs: UInt64 = 15_000
     /// What one stream may hold unsent.
     var streamBufferBytes = 256 * 1024
     var corsOrigin = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
@@ -31,6 +30,8 @@ import Wire
     static let bodyBytesBeyondValue = 64 * 1024
     /// A peer that takes none of a whole block for this long is gone or hostile.
     static let sendStallMs: UInt64 = 30_000
+    /// How long a stream's request waits for the node to have loaded.
+    static let loadingWaitMs: UInt64 = 600_000
     /// How long a peer may take to read our last words and close (RFC 9112 9.6).
     static let lingerMs: UInt64 = 2_000
     /// What we read and throw away meanwhile.
