@@ -22,6 +22,8 @@ struct Authenticator: ~Copyable {
     private let verifier: TokenVerifier
     private let hasAdmin: Bool
     private var cache: TokenCache
+    /// A user whom the node had not met before this token, until somebody takes note of them.
+    private var newOwner: (id: Identifier, name: UserName)?
 
     /// `key` is from `SigningKey`. `hasAdmin`: there is an `ADMIN_PASSWORD`. A node that was started
     /// again without it has no admin, whoever still holds a token of one.
@@ -32,6 +34,14 @@ struct Authenticator: ~Copyable {
         invariant(key.count >= Token.keyBytesMin, "a signing key that is too short")
         verifier = unsafe TokenVerifier(key: key.span.bytes)!
         cache = TokenCache(capacity: cachedTokensMax, seed: Randomness.sipKey())
+    }
+
+    /// Whoever was met for the first time since this was last asked: to be written down, since a
+    /// record's owner is kept by identifier.
+    mutating func takeNewOwner() -> (id: Identifier, name: UserName)? {
+        guard newOwner != nil else { return nil }
+        defer { newOwner = nil }
+        return newOwner
     }
 
     /// The values of the two headers, nil where the request has none.
@@ -69,11 +79,14 @@ struct Authenticator: ~Copyable {
         guard isAdmin == (claims.name == .admin), hasAdmin || !isAdmin else { return .invalid }
         var name: [UInt8] = []
         claims.name.append(to: &name)
+        let known = owners.count
         guard
             let owner = unsafe name.withUnsafeBytes({
                 unsafe owners.number(adding: claims.subject, name: $0)
             })
         else { return .invalid }
+        // That another shard has met somebody else meanwhile does no harm.
+        if owners.count > known { newOwner = (claims.subject, claims.name) }
         let principal = Identity.Principal(
             claims, owner: owner, scopes: isAdmin ? [.read, .write, .admin] : [.read, .write])
         cache.remember(token, as: principal, asOf: ticket, nowS: nowS)

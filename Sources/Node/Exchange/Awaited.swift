@@ -36,6 +36,8 @@ import Machine
     /// Requests of one shard that can be under way on others at a time.
     static let capacity = 16 * 1024
     static let none = UInt32.max
+    /// For work whose answer nobody waits for: no place has it.
+    static let noTicket = UInt64.max
 
     private let pages: Pages
     private let freePages: Pages

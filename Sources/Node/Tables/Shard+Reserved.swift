@@ -1,3 +1,4 @@
+import Identity
 import Keyspace
 import Machine
 import Wire
@@ -18,6 +19,23 @@ extension Shard {
         }
         awaited.give(place)
         return false
+    }
+
+    /// Writes down what a user is called, for when the node is started again: their token may have been
+    /// signed elsewhere, so that there is no account of theirs here. Nobody waits for it.
+    mutating func storeOwner(_ id: Identifier, _ name: UserName) {
+        var key: [UInt8] = []
+        id.append(to: &key)
+        var value = [UInt8(ascii: "\"")]
+        name.append(to: &value)
+        value.append(UInt8(ascii: "\""))
+        unsafe key.withUnsafeBytes { key in
+            unsafe value.withUnsafeBytes { value in
+                _ = unsafe store(
+                    key, value, in: ReservedTable.owners, onlyNew: true,
+                    ticket: AwaitedPool.noTicket)
+            }
+        }
     }
 
     /// The same, for the answer to a ticket.

@@ -77,6 +77,7 @@ extension Shard {
         case .user(let principal):
             work.caller = principal.user == .admin ? .admin : .user
             work.principal = RecordOwner(rawValue: principal.owner)
+            if let met = authenticator.takeNewOwner() { storeOwner(met.id, met.name) }
             return true
         }
     }
