@@ -60,7 +60,8 @@ struct VerifyRun {
 
     private func makeDirectory() throws(RunError) -> String {
         let parent = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/var/tmp"
-        var template = Array("\(parent)/needletail-verify-XXXXXX".utf8CString)
+        let random = String(repeating: "X", count: 6)
+        var template = Array("\(parent)/needletail-verify-\(random)".utf8CString)
         guard unsafe mkdtemp(&template) != nil else {
             throw RunError(
                 "\(SystemError("mkdtemp in \(parent)", errno, hint: "set TMPDIR to a folder with room"))"
