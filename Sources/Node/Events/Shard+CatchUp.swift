@@ -168,6 +168,13 @@ extension Shard {
         if head.isRefused, unsafe stream.pointee.flags.contains(.headWaits) {
             return refuseStream(number)
         }
+        if head.isRefused,
+            case .webSocket(let session) = unsafe connections[Int(head.connection)]
+                .session, unsafe session.pointee.purpose == .events
+        {
+            return unsafe end(
+                head.connection, session, .policyViolation, "Only its owner may read this")
+        }
         noteHead(number)
         let isCurrent = unsafe stream.pointee.pending == 0
         if !single { unsafe note(stream, head.from, head.seq) }

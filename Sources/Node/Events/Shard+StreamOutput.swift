@@ -55,9 +55,7 @@ extension Shard {
         tally.eventsPushed &+= 1
         let stream = unsafe audience.streams.place(number)
         if unsafe stream.pointee.format == .webSocket {
-            return unsafe say(
-                number, FramePool.text(frame), withID: stream.pointee.flags.contains(.isCurrent),
-                skipped: frame.pointee.skipped)
+            return unsafe pushMessage(frame, to: number)
         }
         let isShared =
             unsafe stream.pointee.flags.contains(.isCurrent) && stream.pointee.positions == nil
@@ -176,11 +174,7 @@ extension Shard {
         case .chunked: unsafe add(frame, 0, frame.pointee.dataEnd + 2, to: number)
         case .bare:
             unsafe add(frame, frame.pointee.textStart, frame.pointee.dataEnd, to: number)
-        case .webSocket:
-            say(number, capacity: 2) { _, writer in
-                writer.write(byte: 0x89)
-                writer.write(byte: 0)
-            }
+        case .webSocket: break
         }
     }
 
@@ -211,6 +205,29 @@ extension Shard {
 
     // MARK: WebSocket
 
+    /// An event that a WebSocket has not heard. Those that have heard the same of the one shard they
+    /// listen to send the same bytes.
+    private mutating func pushMessage(
+        _ frame: UnsafeMutablePointer<Frame>, to number: UInt32
+    ) {
+        let stream = unsafe audience.streams.place(number)
+        let isShared =
+            unsafe stream.pointee.flags.contains(.isCurrent) && stream.pointee.positions == nil
+        if unsafe frame.pointee.skipped > 0 {
+            unsafe sayLagged(number, UInt64(frame.pointee.skipped))
+        }
+        guard isShared else {
+            return unsafe sayMessage(
+                number, FramePool.text(frame), withID: stream.pointee.flags.contains(.isCurrent))
+        }
+        if unsafe frame.pointee.message == nil {
+            unsafe frame.pointee.message = unsafe makeMessage(
+                FramePool.text(frame), withIDOf: number)
+        }
+        guard let message = unsafe frame.pointee.message else { return }
+        unsafe add(message, message.pointee.textStart, message.pointee.dataEnd, to: number)
+    }
+
     /// An event as a text message, its id as the first member.
     private mutating func sayMessage(
         _ number: UInt32, _ text: UnsafeRawBufferPointer, withID: Bool
@@ -218,55 +235,46 @@ extension Shard {
         guard withID else {
             return sayMessage(number, capacity: text.count) { unsafe $0.write(text) }
         }
-        var id = InlineArray<512, UInt8>(repeating: 0)
-        var idCount = 0
-        var span = id.mutableSpan
-        unsafe span.withUnsafeMutableBufferPointer { room in
-            var writer = unsafe ByteWriter(
-                room.baseAddress.unsafelyUnwrapped, capacity: room.count)
-            if idRoom() <= room.count {
-                writeID(number, into: &writer)
-                idCount = writer.count
-            }
-        }
-        sayMessage(number, capacity: text.count + idCount + 16) { writer in
+        let message = unsafe makeMessage(text, withIDOf: number)
+        unsafe add(message, message.pointee.textStart, message.pointee.dataEnd, to: number)
+        unsafe audience.frames.release(message)
+    }
+
+    private mutating func makeMessage(
+        _ text: UnsafeRawBufferPointer, withIDOf number: UInt32
+    ) -> UnsafeMutablePointer<Frame> {
+        unsafe makeMessage(capacity: text.count + idRoom() + 16) { shard, writer in
             writer.write("{\"id\":\"")
-            unsafe id.span.withUnsafeBytes {
-                unsafe writer.write(UnsafeRawBufferPointer(rebasing: $0[..<idCount]))
-            }
+            shard.writeID(number, into: &writer)
             writer.write("\",")
             unsafe writer.write(UnsafeRawBufferPointer(rebasing: text[1...]))
         }
     }
 
-    /// A text message (RFC 6455 5.2): one unmasked frame.
-    mutating func sayMessage(
+    private mutating func sayMessage(
         _ number: UInt32, capacity: Int, _ write: (inout ByteWriter) -> Void
     ) {
-        let headRoom = 10
+        let message = unsafe makeMessage(capacity: capacity) { write(&$1) }
+        unsafe add(message, message.pointee.textStart, message.pointee.dataEnd, to: number)
+        unsafe audience.frames.release(message)
+    }
+
+    /// A text message in one frame of its own.
+    private mutating func makeMessage(
+        capacity: Int, _ write: (inout Shard, inout ByteWriter) -> Void
+    ) -> UnsafeMutablePointer<Frame> {
+        let headRoom = WebSocketFrame.headBytesMax
         let frame = unsafe audience.frames.make(capacity + headRoom)
         let bytes = unsafe FramePool.bytes(frame)
         var writer = unsafe ByteWriter(bytes + headRoom, capacity: capacity)
-        write(&writer)
-        let count = writer.count
-        let headCount = count < 126 ? 2 : count <= 0xFFFF ? 4 : 10
+        write(&self, &writer)
+        let headCount = WebSocketFrame.headCount(writer.count)
         let start = headRoom - headCount
         var head = unsafe ByteWriter(bytes + start, capacity: headCount)
-        head.write(byte: 0x81)
-        switch headCount {
-        case 2: head.write(byte: UInt8(count))
-        case 4:
-            head.write(byte: 126)
-            head.write(byte: UInt8(count >> 8))
-            head.write(byte: UInt8(count & 0xFF))
-        default:
-            head.write(byte: 127)
-            for shift in stride(from: 56, through: 0, by: -8) {
-                head.write(byte: UInt8(truncatingIfNeeded: count >> shift))
-            }
-        }
-        unsafe add(frame, UInt32(start), UInt32(headRoom + count), to: number)
-        unsafe audience.frames.release(frame)
+        WebSocketFrame.head(.text, writer.count, into: &head)
+        unsafe frame.pointee.textStart = UInt32(start)
+        unsafe frame.pointee.dataEnd = UInt32(headRoom + writer.count)
+        return unsafe frame
     }
 
     // MARK: Sending
@@ -280,7 +288,9 @@ extension Shard {
             unsafe !connection.pointee.flags.contains(.sendInFlight)
         {
             let hasLeft: Bool
-            if unsafe connection.pointee.firstBlock != Connection.noBlock {
+            if unsafe connection.pointee.firstBlock != Connection.noBlock,
+                unsafe !stream.pointee.flags.contains(.midPiece)
+            {
                 hasLeft = sendBlock(index)
             } else if unsafe stream.pointee.firstPiece != Slab<Piece>.none,
                 unsafe !stream.pointee.flags.contains(.headWaits)
@@ -324,7 +334,12 @@ extension Shard {
         unsafe stream.pointee.heldBytes -= count
         tally.sentBytes &+= UInt64(count)
         tally.streamBytes &+= UInt64(count)
-        if unsafe piece.pointee.start == piece.pointee.end { unsafe dropPiece(stream) }
+        if unsafe piece.pointee.start < piece.pointee.end {
+            unsafe stream.pointee.flags.insert(.midPiece)
+            return
+        }
+        unsafe stream.pointee.flags.remove(.midPiece)
+        unsafe dropPiece(stream)
     }
 
     private mutating func dropPiece(_ stream: UnsafeMutablePointer<Stream>) {
@@ -393,6 +408,8 @@ extension Shard {
         let stream = unsafe audience.streams.place(number)
         if unsafe stream.pointee.flags.contains(.ended) { return finishStream(index) }
         if unsafe stream.pointee.pending > 0 || stream.pointee.skipped > 0 { goOn(number) }
+        // The client of a WebSocket goes on asking.
+        guard isHTTP(index) else { return outputLeft(index) }
         if unsafe connections[Int(index)].deadlineMeaning != .beat {
             setStreamDeadline(index, number)
         }

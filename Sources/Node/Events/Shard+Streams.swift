@@ -38,13 +38,15 @@ extension Shard {
 
     /// Makes a stream of a connection. False: there are as many as there may be.
     mutating func openStream(
-        _ index: UInt32, format: Stream.Format, _ wanted: [Wanted], _ listener: Listener
+        _ index: UInt32, format: Stream.Format, _ wanted: [Wanted], _ listener: Listener,
+        mayGrow: Bool = false
     ) -> Bool {
         var flags: Stream.Flags = []
         if listener.needsToken { flags.insert(.needsToken) }
         if listener.mustAsk { flags.insert(.headWaits) }
         if listener.isSilent { flags.insert(.silent) }
-        let shard = shardOfAll(wanted)
+        let isOne = unsafe !mayGrow || state.pointee.shardCount == 1
+        let shard = isOne ? shardOfAll(wanted) : Stream.spansShards
         guard
             let number = unsafe audience.streams.take(
                 Stream(
@@ -59,7 +61,7 @@ extension Shard {
             unsafe stream.pointee.positions?.initialize(repeating: 0, count: shards)
         }
         let connection = unsafe connections + Int(index)
-        unsafe connection.pointee.phase = .streaming
+        if format != .webSocket { unsafe connection.pointee.phase = .streaming }
         unsafe connection.pointee.stream = .events(number)
         tally.streamsOpened &+= 1
         tally.streamsOpen &+= 1
@@ -106,7 +108,7 @@ extension Shard {
     }
 
     /// Where each shard's changes are to be replayed from, when all of them can be asked to.
-    private mutating func resumption(
+    mutating func resumption(
         _ number: UInt32, _ listener: Listener
     ) -> [EventID.Position]? {
         guard let id = listener.lastID, id.origin == audience.origin else { return nil }
@@ -306,6 +308,7 @@ extension Shard {
     // MARK: Time
 
     mutating func setStreamDeadline(_ index: UInt32, _ number: UInt32) {
+        guard isHTTP(index) else { return settle(index) }
         let stream = unsafe audience.streams.place(number)
         var dueMs = unsafe stream.pointee.beatMs
         if unsafe stream.pointee.flags.contains(.needsToken), unsafe stream.pointee.tokenEndMs > 0 {
@@ -317,6 +320,9 @@ extension Shard {
 
     /// The stream's time has come: for a comment, or for its end with its token.
     mutating func beat(_ index: UInt32) {
+        if case .webSocket(let session) = unsafe connections[Int(index)].session {
+            return unsafe socketIsDue(index, session)
+        }
         guard case .events(let number) = unsafe connections[Int(index)].stream else {
             return close(index)
         }
@@ -341,29 +347,22 @@ extension Shard {
     /// Ends a stream in words. `goesAway`: the node does, so its clients should try elsewhere.
     mutating func endStream(_ index: UInt32, goesAway: Bool = false) {
         guard case .events(let number) = unsafe connections[Int(index)].stream else { return }
+        if case .webSocket(let session) = unsafe connections[Int(index)].session {
+            return unsafe goesAway
+                ? say(goodbyeTo: index, session)
+                : end(index, session, .policyViolation, "A valid token is needed to read on")
+        }
         let stream = unsafe audience.streams.place(number)
         guard unsafe !stream.pointee.flags.contains(.ended) else { return }
         unsafe stream.pointee.flags.remove(.headWaits)
         if goesAway {
             sayControl(number, "bye")
-            if unsafe stream.pointee.format != .webSocket {
-                let milliseconds = retryOfAll()
-                say(number, capacity: 32) { EventStream.retry(milliseconds, into: &$1) }
-            }
+            let milliseconds = retryOfAll()
+            say(number, capacity: 32) { EventStream.retry(milliseconds, into: &$1) }
         }
-        switch unsafe stream.pointee.format {
-        case .chunked:
+        if unsafe stream.pointee.format == .chunked {
             unsafe stream.pointee.format = .bare
             say(number, capacity: 8) { HTTPChunkWriter.last(into: &$1) }
-        case .bare: break
-        case .webSocket:
-            // 1001: going away.
-            say(number, capacity: 4) { _, writer in
-                writer.write(byte: 0x88)
-                writer.write(byte: 2)
-                writer.write(byte: 0x03)
-                writer.write(byte: 0xE9)
-            }
         }
         unsafe stream.pointee.flags.insert(.ended)
         stopListening(number)
@@ -373,7 +372,8 @@ extension Shard {
     /// All of an ended stream is sent.
     mutating func finishStream(_ index: UInt32) {
         dropStream(index)
-        unsafe connections[Int(index)].flags.insert(.closeAfterReply)
+        // A WebSocket's end is said and heard in frames.
+        if isHTTP(index) { unsafe connections[Int(index)].flags.insert(.closeAfterReply) }
         settle(index)
     }
 
@@ -392,24 +392,29 @@ extension Shard {
         tally.streamsClosed &+= 1
     }
 
-    private mutating func stopListening(_ number: UInt32) {
+    mutating func stopListening(_ number: UInt32) {
         let stream = unsafe audience.streams.place(number)
         var listener = unsafe stream.pointee.firstSubscription
         while listener != TopicIndex.none {
             let subscription = unsafe audience.topics.subscription(listener)
             let next = unsafe subscription.pointee.nextOfStream
-            unsafe CatchUp.release(subscription)
-            tellOwners(
-                audience.topics.topic(of: listener), begins: false,
-                isLast: audience.topics.isLast(listener))
-            forgetListener(listener)
-            audience.topics.unsubscribe(listener)
+            endListening(listener)
             listener = next
         }
         unsafe stream.pointee.firstSubscription = TopicIndex.none
         unsafe stream.pointee.lastSubscription = TopicIndex.none
         unsafe stream.pointee.subscriptionCount = 0
         unsafe stream.pointee.pending = 0
+    }
+
+    /// Ends a subscription that its stream does not name any more.
+    mutating func endListening(_ listener: UInt32) {
+        unsafe CatchUp.release(audience.topics.subscription(listener))
+        tellOwners(
+            audience.topics.topic(of: listener), begins: false,
+            isLast: audience.topics.isLast(listener))
+        forgetListener(listener)
+        audience.topics.unsubscribe(listener)
     }
 
     /// Something happened to a stream's connection.

@@ -42,6 +42,12 @@ extension Shard {
         } catch {
             return replyError(index, shape, error.status, error.sentence)
         }
+        switch request.opening {
+        case .none: break
+        case .refused(let refusal): return refuseOpening(index, shape, refusal)
+        case .open(let key):
+            return openEvents(index, request, shape, key: key, wanted, listener)
+        }
         guard let wanted, !acceptsNoMoreRequests else { return replyFarewell(index, shape) }
         if shape.contains(.headOnly) { return writeStreamHead(index, shape) }
         let format: Stream.Format = shape.contains(.version10) ? .bare : .chunked
@@ -230,7 +236,7 @@ extension Shard {
     }
 
     /// The number of a table that need not exist yet: whoever listens to it waits for it.
-    private mutating func awaitedTable(_ name: UnsafeRawBufferPointer) -> TableNumber? {
+    mutating func awaitedTable(_ name: UnsafeRawBufferPointer) -> TableNumber? {
         if let known = unsafe table(name, adding: false) { return known }
         return unsafe registry.number(awaiting: name, updating: &tables)
     }

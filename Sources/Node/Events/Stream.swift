@@ -28,6 +28,8 @@ import Machine
         /// Its client asked for no records on connect.
         static let silent = Flags(rawValue: 1 << 5)
         static let crossOrigin = Flags(rawValue: 1 << 6)
+        /// A part of the first piece has been sent: nothing may come between.
+        static let midPiece = Flags(rawValue: 1 << 8)
         /// Has been told all that there was when it came: what is sent from now on carries an id.
         static let isCurrent = Flags(rawValue: 1 << 7)
     }
@@ -129,6 +131,12 @@ final class CatchUp {
     init(_ wish: SubscriptionState.Wish, shards: Int) {
         self.wish = wish
         parts = Array(repeating: Part(), count: shards)
+    }
+
+    /// Questions under way.
+    var askedCount: UInt16 {
+        if wish == .owed { return UInt16(owed.values.count { $0 != 0 }) }
+        return UInt16(parts.count { $0.state == .asked })
     }
 
     // MARK: As a subscription's note

@@ -130,7 +130,7 @@ extension Shard {
     }
 
     private mutating func asksForStream(_ request: borrowing Request) -> Bool {
-        guard request.method == .get else { return false }
+        guard request.method == .get, request.opening == .none else { return false }
         if request.path.equals("/subscribe") { return true }
         return unsafe TablePath.parse(
             request.rawPath, scratch: scratch, scratchBytes: Self.scratchBytes

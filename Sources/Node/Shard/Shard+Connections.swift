@@ -92,11 +92,13 @@ extension Shard {
     mutating func settle(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
         guard unsafe connection.pointee.state == .open else { return }
-        if case .events = unsafe connection.pointee.stream { return settleStream(index) }
+        if case .events = unsafe connection.pointee.stream, isHTTP(index) {
+            return settleStream(index)
+        }
         let flags = unsafe connection.pointee.flags
         let hasOutput =
             unsafe connection.pointee.firstBlock != Connection.noBlock
-            || connection.pointee.awaitedCount > 0
+            || connection.pointee.awaitedCount > 0 || holdsEvents(index)
 
         if !hasOutput, unsafe connection.pointee.phase != .streaming, !flags.contains(.runnable) {
             if flags.contains(.closeAfterReply) { return linger(index) }
@@ -144,7 +146,7 @@ extension Shard {
         }
     }
 
-    private func isHTTP(_ index: UInt32) -> Bool {
+    mutating func isHTTP(_ index: UInt32) -> Bool {
         if case .http = unsafe connections[Int(index)].session { return true }
         return false
     }

@@ -12,7 +12,7 @@ extension Shard {
         let bytes = unsafe driver.bytes(ofBuffer: buffer)
         switch unsafe connection.pointee.state {
         case .open:
-            if case .events = unsafe connection.pointee.stream {
+            if case .events = unsafe connection.pointee.stream, isHTTP(index) {
                 // Nothing is asked on a stream: what its client says is read past.
                 unsafe connection.pointee.lingered &+= UInt32(truncatingIfNeeded: count)
                 if unsafe connection.pointee.lingered > ShardSettings.lingerBytesMax {

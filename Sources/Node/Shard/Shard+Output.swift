@@ -164,7 +164,9 @@ extension Shard {
     /// There is room for more output: produces it, or serves what waited for it.
     mutating func outputLeft(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
-        if unsafe connection.pointee.phase == .streaming { produce(index) }
+        if unsafe connection.pointee.phase == .streaming || listing(of: index) != nil {
+            produce(index)
+        }
         if unsafe connection.pointee.input.count > 0 {
             advance(index)
         } else {
@@ -174,11 +176,8 @@ extension Shard {
 
     /// Goes on with an answer that is produced as its reader takes it: up to a few blocks ahead.
     mutating func produce(_ index: UInt32) {
-        switch unsafe connections[Int(index)].stream {
-        case .none, .events: break
-        case .filler: produceFiller(index)
-        case .listing(let listing): unsafe goOnListing(index, listing)
-        }
+        if let listing = unsafe listing(of: index) { return unsafe goOnListing(index, listing) }
+        if case .filler = unsafe connections[Int(index)].stream { produceFiller(index) }
     }
 
     mutating func dropSent(_ index: UInt32) {

@@ -31,9 +31,23 @@ extension Shard {
                 pages: Array(repeating: ListingPage(), count: shards),
                 isAsked: Array(repeating: false, count: shards), question: question))
         let connection = unsafe connections + Int(index)
-        unsafe connection.pointee.phase = .streaming
-        unsafe connection.pointee.stream = unsafe .listing(listing)
+        if case .webSocket(let session) = unsafe connection.pointee.session {
+            unsafe session.pointee.listing = unsafe listing
+        } else {
+            unsafe connection.pointee.phase = .streaming
+            unsafe connection.pointee.stream = unsafe .listing(listing)
+        }
         unsafe goOnListing(index, listing)
+    }
+
+    /// The listing under way on a connection.
+    mutating func listing(of index: UInt32) -> UnsafeMutablePointer<Listing>? {
+        let connection = unsafe connections + Int(index)
+        if case .listing(let listing) = unsafe connection.pointee.stream { return unsafe listing }
+        if case .webSocket(let session) = unsafe connection.pointee.session {
+            return unsafe session.pointee.listing
+        }
+        return nil
     }
 
     private static func copy(_ bytes: UnsafeRawBufferPointer) -> UnsafeMutableRawBufferPointer {
@@ -47,8 +61,10 @@ extension Shard {
         guard unsafe fillPages(index, listing) else { return }
         if unsafe listing.pointee.stage == .begun, unsafe !answerBegins(index, listing) { return }
         let connection = unsafe connections + Int(index)
-        while unsafe connection.pointee.blockCount < ShardSettings.streamBlocksMax {
-            guard hasReplyRoom(index) else { return makeRunnable(index) }
+        // What is gathered first takes no room of the connection's.
+        let isMessage = unsafe listing.pointee.question != nil
+        while unsafe isMessage || connection.pointee.blockCount < ShardSettings.streamBlocksMax {
+            guard isMessage || hasReplyRoom(index) else { return makeRunnable(index) }
             guard unsafe fillPages(index, listing) else { return }
             guard let source = unsafe smallest(listing), unsafe listing.pointee.left > 0,
                 unsafe !isFull(listing)
@@ -267,8 +283,12 @@ extension Shard {
     /// Ends a listing, whether it came to its end or its reader went away.
     mutating func dropListing(_ index: UInt32) {
         let connection = unsafe connections + Int(index)
-        guard case .listing(let listing) = unsafe connection.pointee.stream else { return }
-        unsafe connection.pointee.stream = .none
+        guard let listing = unsafe listing(of: index) else { return }
+        if case .webSocket(let session) = unsafe connection.pointee.session {
+            unsafe session.pointee.listing = nil
+        } else {
+            unsafe connection.pointee.stream = .none
+        }
         if unsafe connection.pointee.phase == .streaming { unsafe connection.pointee.phase = .head }
         for shard in unsafe 0..<listing.pointee.pages.count {
             unsafe listing.pointee.pages[shard].release()
@@ -351,7 +371,7 @@ extension Shard {
         let head = unsafe message.load(as: Message.Page.self)
         var page = head.page
         guard Int(head.connection) < slotCount,
-            case .listing(let listing) = unsafe connections[Int(head.connection)].stream,
+            let listing = unsafe listing(of: head.connection),
             unsafe listing.pointee.serial == head.serial
         else { return page.release() }
         unsafe listing.pointee.pages[shard].release()

@@ -56,9 +56,8 @@ extension Shard {
         switch request.operation {
         case .ping: return unsafe say(index, request.id, .ok)
         case .keys: return unsafe list(index, session, request, work)
-        case .subscribe, .unsubscribe:
-            return unsafe sayError(
-                index, id: request.id, .notImplemented, "There are no subscriptions here yet")
+        case .subscribe: return unsafe subscribe(index, session, request)
+        case .unsubscribe: return unsubscribe(index, request)
         case .get: break
         case .put, .delete:
             if caller == .nobody {
@@ -212,7 +211,7 @@ extension Shard {
     }
 
     /// Nothing to say but that it was done.
-    private mutating func say(
+    mutating func say(
         _ index: UInt32, _ id: UnsafeRawBufferPointer, _ status: HTTPStatus
     ) {
         unsafe say(

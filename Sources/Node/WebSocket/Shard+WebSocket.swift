@@ -38,7 +38,11 @@ extension Shard {
         default: return replyNotAllowed(index, shape, allow: "GET, OPTIONS")
         }
         switch request.opening {
-        case .open(let key): upgrade(index, request, shape, key: key, purpose)
+        case .open(let key):
+            let (caller, principal, endS) = opener(request)
+            upgrade(
+                index, request, shape, key: key, purpose, caller: caller, principal: principal,
+                tokenEndS: endS)
         case .refused(let refusal): refuseOpening(index, shape, refusal)
         case .none:
             var writer = beginReply(index, shape, .upgradeRequired)
@@ -66,7 +70,8 @@ extension Shard {
     @discardableResult
     mutating func upgrade(
         _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape, key: ByteRange,
-        _ purpose: WebSocketSession.Purpose
+        _ purpose: WebSocketSession.Purpose, caller: TableWork.Caller, principal: RecordOwner,
+        tokenEndS: Int64
     ) -> Bool {
         // Browsers hold WebSockets to no CORS rule, so `--cors-origin` is held here.
         guard mayOpen(request) else {
@@ -74,7 +79,6 @@ extension Shard {
             return false
         }
         let connection = unsafe connections + Int(index)
-        let (caller, principal, endS) = opener(request)
         var writer = writer(index)
         tally.countAnswer(.switchingProtocols)
         HTTPReplyHead.start(.switchingProtocols, keepAlive: true, date: date, into: &writer)
@@ -87,7 +91,7 @@ extension Shard {
         unsafe session.initialize(
             to: WebSocketSession(
                 purpose, serial: socketSerial, caller: caller, principal: principal,
-                tokenEndS: endS, beatMs: firstBeatMs(index)))
+                tokenEndS: tokenEndS, beatMs: firstBeatMs(index)))
         unsafe connection.pointee.session = unsafe .webSocket(session)
         // `Connection: close` was about HTTP.
         unsafe connection.pointee.flags.remove(.closeAfterReply)
@@ -159,7 +163,11 @@ extension Shard {
         _ bytes: UnsafePointer<UInt8>, count: Int
     ) -> Int {
         let connection = unsafe connections + Int(index)
-        if unsafe session.pointee.pendingCount >= WebSocketSession.pendingMax { return 0 }
+        if unsafe session.pointee.pendingCount >= WebSocketSession.pendingMax
+            || session.pointee.listing != nil
+        {
+            return 0
+        }
         // The buffer is the driver's or the connection's own, and nobody reads these bytes again.
         let all = unsafe UnsafeMutableRawBufferPointer(
             start: UnsafeMutableRawPointer(mutating: bytes), count: count)
@@ -189,9 +197,7 @@ extension Shard {
         case .pong(_, let consumed): return consumed
         case .close(let code, _, _):
             if case .echo(let code) = unsafe session.pointee.ending.heardClose(code) {
-                var writer = writer(index)
-                WebSocketFrame.close(code, into: &writer)
-                commit(index, writer)
+                _ = sayClose(index, code, "")
             }
             unsafe connection.pointee.flags.insert(.closeAfterReply)
             return count
@@ -226,7 +232,8 @@ extension Shard {
     }
 
     /// Remembers since when something has been incomplete, and how much has come; nil: nothing is.
-    private func noteOpen(_ session: UnsafeMutablePointer<WebSocketSession>, _ count: Int?) {
+    private mutating func noteOpen(_ session: UnsafeMutablePointer<WebSocketSession>, _ count: Int?)
+    {
         guard let count else {
             unsafe session.pointee.openSinceMs = 0
             return
@@ -271,7 +278,7 @@ extension Shard {
         return true
     }
 
-    private func dropMessage(_ session: UnsafeMutablePointer<WebSocketSession>) {
+    private mutating func dropMessage(_ session: UnsafeMutablePointer<WebSocketSession>) {
         unsafe state.pointee.bodyBytes.subtract(
             session.pointee.messageCapacity, ordering: .relaxed)
         unsafe free(session.pointee.message)
@@ -288,8 +295,13 @@ extension Shard {
     ) {
         let connection = unsafe connections + Int(index)
         // Else `flush` has set how long the client may take to read.
-        guard unsafe connection.pointee.firstBlock == Connection.noBlock else { return }
+        guard unsafe connection.pointee.firstBlock == Connection.noBlock, !holdsEvents(index)
+        else { return }
         var dueMs = unsafe session.pointee.beatMs
+        if needsToken(index), unsafe session.pointee.tokenEndS < Int64.max {
+            let leftMs = unsafe max(0, session.pointee.tokenEndS * 1000 - wallMs)
+            dueMs = min(dueMs, nowMs + UInt64(leftMs))
+        }
         if unsafe session.pointee.openSinceMs > 0 {
             dueMs = unsafe min(dueMs, session.pointee.openSinceMs + settings.bodyTimeoutMs)
         }
@@ -302,6 +314,9 @@ extension Shard {
     ) {
         // It had its time to answer our Close.
         guard unsafe session.pointee.ending.stage == .open else { return close(index) }
+        if needsToken(index), unsafe session.pointee.tokenEndS * 1000 <= wallMs {
+            return unsafe end(index, session, .policyViolation, "The token has ended")
+        }
         let since = unsafe session.pointee.openSinceMs
         if since > 0, nowMs >= since + settings.bodyTimeoutMs {
             // As for a body: each span of that length has to bring its share.
@@ -333,19 +348,41 @@ extension Shard {
         _ index: UInt32, _ session: UnsafeMutablePointer<WebSocketSession>,
         _ code: WebSocketCode, _ reason: StaticString
     ) {
-        guard hasReplyRoom(index) else { return close(index) }
         guard unsafe session.pointee.ending.begin() else { return }
+        guard sayClose(index, code, reason) else { return close(index) }
+        unsafe session.pointee.beatMs = nowMs + WebSocketSession.closeMs
+        settle(index)
+    }
+
+    /// A Close goes behind all events that are on their way. False: there is no room for it.
+    private mutating func sayClose(
+        _ index: UInt32, _ code: WebSocketCode?, _ reason: StaticString
+    ) -> Bool {
+        if case .events(let number) = unsafe connections[Int(index)].stream {
+            say(number, capacity: WebSocketFrame.controlFrameBytesMax) { _, writer in
+                WebSocketFrame.close(code, reason, into: &writer)
+            }
+            unsafe audience.streams.place(number).pointee.flags.insert(.ended)
+            stopListening(number)
+            makeDirty(index)
+            return true
+        }
+        guard hasReplyRoom(index) else { return false }
         var writer = writer(index)
         WebSocketFrame.close(code, reason, into: &writer)
         commit(index, writer)
-        unsafe session.pointee.beatMs = nowMs + WebSocketSession.closeMs
-        settle(index)
+        return true
     }
 
     /// The node goes down, or this connection's turn to go has come with it.
     mutating func say(
         goodbyeTo index: UInt32, _ session: UnsafeMutablePointer<WebSocketSession>
     ) {
+        if case .events(let number) = unsafe connections[Int(index)].stream,
+            unsafe session.pointee.ending.stage == .open
+        {
+            sayControl(number, "bye")
+        }
         unsafe end(index, session, .goingAway, "The node is draining")
     }
 
@@ -355,11 +392,8 @@ extension Shard {
         _ index: UInt32, _ session: UnsafeMutablePointer<WebSocketSession>,
         _ code: WebSocketCode, _ reason: StaticString
     ) {
-        if unsafe session.pointee.ending.begin() {
-            guard hasReplyRoom(index) else { return close(index) }
-            var writer = writer(index)
-            WebSocketFrame.close(code, reason, into: &writer)
-            commit(index, writer)
+        if unsafe session.pointee.ending.begin(), !sayClose(index, code, reason) {
+            return close(index)
         }
         unsafe connections[Int(index)].flags.insert(.closeAfterReply)
     }

@@ -38,6 +38,8 @@ import Wire
     var message: UnsafeMutablePointer<UInt8>? = nil
     var messageCount = 0
     var messageCapacity = 0
+    /// A page of keys that is being gathered; the next operation waits for it.
+    var listing: UnsafeMutablePointer<Listing>? = nil
 
     init(
         _ purpose: Purpose, serial: UInt32, caller: TableWork.Caller, principal: RecordOwner,
