@@ -121,7 +121,7 @@ count_of() {
 
 snapshot() { # snapshot NAME: returns when it is written
     local token
-    token=$(curl -s -m 10 -d "{\"secret\":\"$ADMIN_PASSWORD\"}" "http://127.0.0.1:${port[$1]}/auth/admin" |
+    token=$(curl -s -m 10 -H 'Content-Type: application/json' -d "{\"secret\":\"$ADMIN_PASSWORD\"}" "http://127.0.0.1:${port[$1]}/auth/admin" |
         python3 -c 'import json,sys; print(json.load(sys.stdin)["token"])') || fail "no admin's token"
     curl -s -m 300 -o "$temp/snapshot" -w '%{http_code}' -X POST -H "Authorization: Bearer $token" \
         "http://127.0.0.1:${port[$1]}/admin/snapshot" | grep -q '^20' ||
