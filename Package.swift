@@ -76,6 +76,9 @@ let package = Package(
             name: "journal-bench", dependencies: ["Journal", "Keyspace", "Simulation"],
             path: "Benchmarks/Journal", swiftSettings: testing),
         .executableTarget(
+            name: "function-counts", dependencies: ["Wire", "Keyspace", "Journal", "Simulation"],
+            path: "Benchmarks/Functions", exclude: ["run", "thresholds"], swiftSettings: testing),
+        .executableTarget(
             name: "crash-probe", dependencies: ["CMachine", "Machine"], path: "Tests/CrashProbe",
             swiftSettings: strict),
         .executableTarget(name: "leash", path: "Tests/Support/leash"),
