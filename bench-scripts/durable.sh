@@ -57,8 +57,13 @@ note() { echo "$@" >>"$figures"; }
 of() { python3 -c 'import json,sys; r=json.load(sys.stdin); print(eval(sys.argv[1], {"f": r["figures"], "l": r["latencies_ns"]}))' "$1"; }
 
 wipe() { rm -rf "$home/$1"; mkdir "$home/$1"; dir[$1]=$home/$1; }
+declare -A tokens=()
+token() { # token NAME: one for what this start of it writes
+    sign_in "$1"
+    tokens[$1]=${auth[1]}
+}
 puts() { # puts NAME CONNECTIONS PIPELINE
-    bench put "127.0.0.1:${port[$1]}" --user bench --keys 100000 --size "$SIZE" --connections "$2" \
+    bench put "127.0.0.1:${port[$1]}" --header "${tokens[$1]}" --keys 100000 --size "$SIZE" --connections "$2" \
         --pipeline "$3" --duration "$SECONDS_EACH" --warmup 500ms --quiet --json
 }
 
@@ -68,11 +73,13 @@ if has policies; then
     for name in no everysec; do
         wipe $name
         start_needletail $name --shards 1 --io "$IO" --fsync $name
+        token $name
     done
     baseline=no
     if [[ $BASELINE ]]; then
         wipe base
         NEEDLETAIL=$BASELINE start_needletail base --shards 1 --io "$IO"
+        token base
         baseline=base
     fi
     for depth in 1 16; do
@@ -90,6 +97,7 @@ fi
 if has always; then
     wipe always
     start_needletail always --shards 1 --io "$IO" --fsync always
+    token always
     for ((round = 1; round <= ROUNDS; round++)); do
         say "always, round $round"
         # A record is the value, its key and some thirty bytes more.
@@ -108,7 +116,8 @@ fi
 # --- restarts -----------------------------------------------------------------------------------
 
 fill() { # fill NAME COUNT: records of words, each once
-    bench put "127.0.0.1:${port[$1]}" --user bench --table words --keys "$2" --size "$SIZE" --words \
+    token "$1"
+    bench put "127.0.0.1:${port[$1]}" --header "${tokens[$1]}" --table words --keys "$2" --size "$SIZE" --words \
         --distribution sequential --requests "$2" --connections 50 --pipeline 16 --quiet --json |
         of 'f["replies_2xx"]' | grep -qx "$2" || fail "not all of $2 records were taken"
 }

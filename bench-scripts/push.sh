@@ -61,7 +61,10 @@ up() {
     local target=$1
     shift
     case $target in
-        needletail) start_needletail needletail "$@" --shards 1 --io "$IO" ;;
+        needletail)
+            start_needletail needletail "$@" --shards 1 --io "$IO"
+            sign_in needletail
+            ;;
         nchan) start_nchan nchan "$@" ;;
         floor) start_floor floor "$@" ;;
     esac
@@ -73,7 +76,7 @@ run() {
     shift 3
     case $target in
         needletail)
-            words=(--user bench)
+            words=("${auth[@]}")
             [[ ${WS:-0} == 1 ]] && words+=(--ws)
             ;;
         nchan)
@@ -117,7 +120,7 @@ fi
 if has flood && takes_part needletail; then
     say flood
     up needletail
-    bench put "127.0.0.1:${port[needletail]}" --user bench --table other --keys 100 --requests 100 \
+    bench put "127.0.0.1:${port[needletail]}" "${auth[@]}" --table other --keys 100 --requests 100 \
         --connections 1 --quiet >/dev/null
     run needletail flood.1 push --listeners 5000 --keys 1 --rate 300 --duration 10s --warmup 3s \
         --drain 10s &
@@ -179,7 +182,7 @@ fi
 # sockets full, read nothing. 4 KiB fifty times a second fill any socket within seconds.
 if has stopped && takes_part needletail; then
     up needletail
-    writers=(put "127.0.0.1:${port[needletail]}" --user bench --keys 1 --connections 8 --duration 3s
+    writers=(put "127.0.0.1:${port[needletail]}" "${auth[@]}" --keys 1 --connections 8 --duration 3s
         --warmup 500ms --pid "${pid[needletail]}" --quiet --json)
     for ((round = 1; round <= ROUNDS; round++)); do
         say "stopped, round $round"

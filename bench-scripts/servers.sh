@@ -181,6 +181,16 @@ start_needletail() {
         --dir "${dir[$name]}" --log-level warn "$@"
 }
 
+# sign_in NAME: a token for everything that writes, in $auth. Once for each start: hashing a secret
+# is slow on purpose, and would be measured with what runs beside it.
+sign_in() {
+    local token
+    token=$(curl -s -m 30 -H 'Content-Type: application/json' -d "{\"secret\":\"$NEEDLETAIL_BENCH_SECRET\"}" \
+        "http://127.0.0.1:${port[$1]}/auth/bench" | python3 -c 'import json,sys; print(json.load(sys.stdin)["token"])') ||
+        fail "$1 gave no token"
+    auth=(--header "Authorization: Bearer $token")
+}
+
 # start_nginx NAME [--group G] LOCATIONS: one worker, no logs, as many connections as we are given.
 start_nginx() {
     local name=$1 limits=() modules=

@@ -99,7 +99,8 @@ start_redis() { # with a log that is synced each second, as ours is
 if does get; then
     start_needletail needletail --shards 1 --io "$IO"
     # What a record with a value of that size comes to, so that nginx's body has it too.
-    bench get "$http" --user bench --keys 1000 --size "$SIZE" --fill --requests 1 --connections 1 --quiet >/dev/null
+    sign_in needletail
+    bench get "$http" "${auth[@]}" --keys 1000 --size "$SIZE" --fill --requests 1 --connections 1 --quiet >/dev/null
     body=$(curl -s "http://$http/bench/key/key00000001" | wc -c)
     start_nginx nginx "location / { return 200 \"$(head -c "$body" /dev/zero | tr '\0' x)\"; }"
     for round in $(rounds); do
@@ -140,6 +141,7 @@ if does durable; then
     dir[needletail]=$temp/durable/needletail
     mkdir -p "${dir[needletail]}"
     start_needletail needletail --shards 1 --io "$IO" --fsync always
+    sign_in needletail
     start etcd etcd --data-dir "$temp/durable/etcd" --listen-client-urls "http://127.0.0.1:${port[etcd]}" \
         --advertise-client-urls "http://127.0.0.1:${port[etcd]}" --listen-peer-urls "http://127.0.0.1:$etcd_peer" --log-level error
     # etcd takes keys and values in base64; any text of the right length is some.
@@ -148,7 +150,7 @@ if does durable; then
         for connections in 1 50; do
             say "durable, $connections connections, round $round"
             words=(--duration "$SECONDS_EACH" --warmup 1s --connections $connections --keys 10000)
-            measure "synced PUT, $connections connections" needletail put "$http" --user bench --size "$SIZE" "${words[@]}"
+            measure "synced PUT, $connections connections" needletail put "$http" "${auth[@]}" --size "$SIZE" "${words[@]}"
             measure "synced PUT, $connections connections" etcd put "127.0.0.1:${port[etcd]}/v3/kv/put" --publish-method POST \
                 --payload "{\"key\":\"{key}=\",\"value\":\"$value\"}" "${words[@]}"
         done
@@ -163,7 +165,10 @@ fill_words=(--keys "$RECORDS" --size "$SIZE" --words --distribution sequential -
     --connections 50 --pipeline 16 --quiet)
 fill() { # every server has the same records: keys, and words for values
     case $1 in
-        needletail) bench put "$http" --user bench "${fill_words[@]}" >/dev/null ;;
+        needletail)
+            sign_in needletail
+            bench put "$http" "${auth[@]}" "${fill_words[@]}" >/dev/null
+            ;;
         redis) bench resp "127.0.0.1:${port[redis]}" --command set "${fill_words[@]}" >/dev/null ;;
         memcached)
             # No generator here speaks its protocol, and memory needs none: values of that length.
@@ -229,11 +234,12 @@ fi
 if does push; then
     start_needletail needletail --shards 1 --io "$IO"
     start_nchan nchan
+    sign_in needletail
     long=(--duration $((SECONDS_EACH * 3)) --warmup 2s --drain 5s --listeners "$LISTENERS")
     for round in $(rounds); do
         say "push, round $round"
         for server in needletail nchan; do
-            words=(--user bench)
+            words=("${auth[@]}")
             [[ $server == nchan ]] && words=("${nchan_words[@]}")
             measure "push, $LISTENERS keys, 300 writes/s" $server push "127.0.0.1:${port[$server]}" "${words[@]}" "${long[@]}" \
                 --keys "$LISTENERS" --rate 300

@@ -1,14 +1,17 @@
 import Glibc
 
 /// Text that looks like text: words of a vocabulary, the k-th about as often as 1/k, as in
-/// anything people write. Random letters would not compress, and one text for all records would
-/// compress to nothing; both would flatter or wrong whatever keeps them.
+/// anything people write, and some seven bytes long with their space: 348 bytes are fifty of them.
+/// Random letters would not compress, and one text for all records would compress to nothing; both
+/// would flatter or wrong whatever keeps them.
 @safe final class Words: Sendable {
     /// Drawn from by 12 random bits; so the rarest words come about once in 4096.
     private static let drawBits = 12
     private static let wordCount = 2000
+    /// Of a word that is put together, at least.
+    private static let letters = 6
 
-    /// The commonest come first; the rest are put together from beginnings and endings.
+    /// One in eight is of these; the rest are put together from beginnings and endings.
     private static let common = """
         the of and to in is you that it he was for on are as with his they at be this have from or \
         one had by word but not what all were we when your can said there use an each which she do \
@@ -47,13 +50,20 @@ import Glibc
     static let shared = Words()
 
     private init() {
-        var words = Self.common.split(separator: " ").map(String.init)
+        var common = Self.common.split(separator: " ").map(String.init)[...]
+        var words: [String] = []
         var pair = 0
         while words.count < Self.wordCount {
-            // Steps without a common divisor meet each pair once.
+            if words.count % 8 == 1, let next = common.popFirst() {
+                words.append(next)
+                continue
+            }
+            // Each pair is met once: the steps of the ending have no divisor in common with its number.
             let beginning = Self.beginnings[pair % Self.beginnings.count]
-            let ending = Self.endings[pair / Self.beginnings.count % Self.endings.count]
-            words.append(beginning + ending)
+            let ending = Self.endings[
+                (pair / Self.beginnings.count + pair * 10) % Self.endings.count]
+            let word = beginning + ending
+            if word.utf8.count >= Self.letters { words.append(word) }
             pair += 1
         }
         var bytes: [UInt8] = []
