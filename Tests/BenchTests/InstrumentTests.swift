@@ -155,7 +155,9 @@ import Testing
         }
         #expect(injected.pongs == (words == "--ws" ? 12 : 0))
         #expect(report.latency("delivery")?.count == UInt64(injected.deliveries))
-        #expect(report.latency("by the kernel")?.count == UInt64(injected.deliveries))
+        // The kernel begins to stamp segments a moment after the first socket asks for it.
+        let stamped = Double(report.latency("by the kernel")?.count ?? 0)
+        #expect(stamped > Double(injected.deliveries) * 0.9)
         #expect(report.latency("last listener")?.count == 100)
     }
 

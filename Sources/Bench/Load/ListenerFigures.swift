@@ -20,8 +20,6 @@ import Synchronization
     /// Events left out of which the stream said so, and how many it said in all.
     var conflated: UInt64 = 0
     var skippedSaid: UInt64 = 0
-    /// Events that need not be waited for any more, because the streams have said so.
-    var excused: UInt64 = 0
     /// Listeners that did not end at the newest state of their key.
     var behindAtEnd: UInt64 = 0
     /// Events without a stamp of this run: initial records, other writers.
@@ -93,7 +91,6 @@ import Synchronization
         missed += other.missed
         conflated += other.conflated
         skippedSaid += other.skippedSaid
-        excused += other.excused
         behindAtEnd += other.behindAtEnd
         foreign += other.foreign
         initial += other.initial

@@ -54,6 +54,8 @@ import Synchronization
     private static let retryMs: UInt32 = 500
     private static let reopenEveryNs: UInt64 = 50_000_000
     private static let tickMs: Int32 = 50
+    /// How often all listeners are looked over for having heard everything.
+    private static let lookEveryNs: UInt64 = 20_000_000
     /// Replies to all requests for a stream are expected within this time.
     private static let settleNs: UInt64 = 30_000_000_000
     /// How many requests are out before the replies are looked at: below any listen backlog.
@@ -181,7 +183,8 @@ import Synchronization
         untilNs = fromNs + plan.durationNs
         var cpuStartNs: UInt64 = 0
         var deadlineNs: UInt64?
-        var expected: UInt64 = 0
+        var taken: [UInt32] = []
+        var lookAtNs: UInt64 = 0
         listen(false)
         while true {
             turn()
@@ -204,11 +207,14 @@ import Synchronization
             guard isOver else { continue }
             if deadlineNs == nil {
                 deadlineNs = nowNs + (plan.writers > 0 ? plan.drainNs : 0)
-                expected = expectedDeliveries()
+                taken = takenPerKey()
                 listen(true)
             }
             if nowNs >= deadlineNs ?? 0 { break }
-            if accounted >= expected, unsafe figures.pointee.endNs > 0 { break }
+            if nowNs >= lookAtNs, unsafe figures.pointee.endNs > 0 {
+                if isComplete(taken) { break }
+                lookAtNs = nowNs + Self.lookEveryNs
+            }
         }
         isEnding = true
         settleAccounts()
@@ -229,16 +235,17 @@ import Synchronization
         return taken
     }
 
-    private func expectedDeliveries() -> UInt64 {
-        let taken = takenPerKey()
-        var sum: UInt64 = 0
-        for index in 0..<plan.listeners { sum += UInt64(taken[Int(unsafe slots[index].key)]) }
-        return sum
-    }
-
-    private var accounted: UInt64 {
-        unsafe figures.pointee.deliveries + figures.pointee.stopped.deliveries
-            + figures.pointee.excused
+    /// Every listener has heard, or has been told of, all that there was, and is at the newest
+    /// state. What it was told of may be events of others, so both are asked.
+    private func isComplete(_ taken: [UInt32]) -> Bool {
+        for index in 0..<plan.listeners {
+            let account = unsafe (slots + index).pointee.account
+            let key = unsafe slots[index].key
+            guard account.unheard(of: taken[Int(key)]).missed == 0,
+                log?.isFinal(account.highest, ofKey: key) ?? true
+            else { return false }
+        }
+        return true
     }
 
     private func settleAccounts() {
@@ -445,7 +452,6 @@ import Synchronization
             unsafe figures.pointee.lagged += 1
             let skipped = message.skipped
             unsafe figures.pointee.skippedSaid += UInt64(skipped)
-            unsafe figures.pointee.excused += UInt64(skipped)
             unsafe slot.pointee.account.lagged(skipped: skipped)
             unsafe slot.pointee.wasTold = true
             return
@@ -466,15 +472,10 @@ import Synchronization
         }
         let isMeasured = stamp.sentNs >= fromNs && stamp.sentNs < untilNs
         let isState = unsafe slot.pointee.account.awaitsState && message.isInitial
-        let excusedBefore = unsafe slot.pointee.account.excused
         let newestBefore = unsafe slot.pointee.account.newestEvent
         let verdict = unsafe slot.pointee.account.hear(
             stamp, isState: isState, isMeasured: isMeasured)
-        if isState {
-            unsafe figures.pointee.initial += 1
-            unsafe figures.pointee.excused += UInt64(
-                slot.pointee.account.excused - excusedBefore)
-        }
+        if isState { unsafe figures.pointee.initial += 1 }
         guard isMeasured || (isState && verdict == .outOfOrder) else { return }
         let isStopped = unsafe slot.pointee.isStopped
         switch verdict {

@@ -7,7 +7,7 @@ import Glibc
 @safe final class Words: Sendable {
     /// Drawn from by 12 random bits; so the rarest words come about once in 4096.
     private static let drawBits = 12
-    private static let wordCount = 2000
+    private static let wordCount = 1500
     /// Of a word that is put together, at least.
     private static let letters = 6
 
@@ -52,18 +52,19 @@ import Glibc
     private init() {
         var common = Self.common.split(separator: " ").map(String.init)[...]
         var words: [String] = []
+        var met: Set<String> = Set(common)
         var pair = 0
         while words.count < Self.wordCount {
             if words.count % 8 == 1, let next = common.popFirst() {
                 words.append(next)
                 continue
             }
-            // Each pair is met once: the steps of the ending have no divisor in common with its number.
+            // Each pair is met once: the steps of endings have no divisor in common with their number.
             let beginning = Self.beginnings[pair % Self.beginnings.count]
             let ending = Self.endings[
                 (pair / Self.beginnings.count + pair * 10) % Self.endings.count]
             let word = beginning + ending
-            if word.utf8.count >= Self.letters { words.append(word) }
+            if word.utf8.count >= Self.letters, met.insert(word).inserted { words.append(word) }
             pair += 1
         }
         var bytes: [UInt8] = []
