@@ -54,6 +54,23 @@ import Testing
         kill(second)
     }
 
+    @Test(arguments: NodeShape.allCases)
+    func `a large value is answered when the disk has it, on whichever shard it is`(
+        _ shape: NodeShape
+    ) throws {
+        let home = try Home()
+        let first = try shape.start(["--fsync", "always"], directory: home.data)
+        let alice = Caller(try first.connect(), try first.token("alice", "alice's secret"))
+        let large = "\"" + String(repeating: "x", count: 400_000) + "\""
+        for number in 0..<8 { expect(201, try alice.put("/t/key/k\(number)", large)) }
+        kill(first)
+        let second = try shape.start(directory: home.data)
+        for number in 0..<8 {
+            expectRecord(try second.ask("GET", "/t/key/k\(number)"), large, version: 1)
+        }
+        kill(second)
+    }
+
     @Test(arguments: NodeShape.few)
     func `a name stays taken, and its secret stays the same`(_ shape: NodeShape) throws {
         let home = try Home()

@@ -131,15 +131,21 @@ extension Shard {
         _ head: Message.Answer, bodyCount: Int, telling position: CommitPosition, to target: Int,
         _ write: (inout ByteWriter) -> Void
     ) {
+        let isInline = bodyCount <= Message.inlineBytesMax
+        let headCount = MemoryLayout<Message.Answer>.size
         var head = head
         head.bodyCount = UInt32(bodyCount)
-        let headCount = MemoryLayout<Message.Answer>.size
+        if !isInline {
+            unsafe head.bodyMemory = UnsafeMutableRawPointer.allocate(
+                byteCount: bodyCount, alignment: 8)
+        }
         let message = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: headCount + bodyCount, alignment: 8)
+            byteCount: headCount + (isInline ? bodyCount : 0), alignment: 8)
         let start = unsafe message.baseAddress.unsafelyUnwrapped
         unsafe start.storeBytes(of: head, as: Message.Answer.self)
+        let body = unsafe head.bodyMemory ?? start + headCount
         var writer = unsafe ByteWriter(
-            (start + headCount).assumingMemoryBound(to: UInt8.self), capacity: bodyCount)
+            body.assumingMemoryBound(to: UInt8.self), capacity: bodyCount)
         write(&writer)
         unsafe commitPoint.hold(message, until: position, for: target)
     }
