@@ -151,7 +151,9 @@ extension Shard {
         }
         dropSent(index)
         if unsafe connection.pointee.firstBlock != Connection.noBlock {
-            flush(index)
+            // Not at once: what follows may be the answer to a write of this very turn, which
+            // leaves after the commit point.
+            makeDirty(index)
             // Half of the chain has left: the next requests may be answered.
             if unsafe connection.pointee.input.count > 0 || connection.pointee.phase == .streaming {
                 outputLeft(index)
