@@ -60,6 +60,12 @@ import Keyspace
     /// The next message whose position the disk has; whoever takes it frees its memory.
     mutating func nextReleased() -> (target: Int, bytes: UnsafeMutableRawBufferPointer)? {
         guard firstHeld < held.count, held[firstHeld].position <= synced else { return nil }
+        return unsafe nextHeld()
+    }
+
+    /// The next message whether the disk has its position or not.
+    mutating func nextHeld() -> (target: Int, bytes: UnsafeMutableRawBufferPointer)? {
+        guard firstHeld < held.count else { return nil }
         let next = held[firstHeld]
         firstHeld += 1
         if firstHeld == held.count {

@@ -120,6 +120,11 @@ struct FileDisk: Disk {
         // Not again after a failure: the kernel may have thrown away what it could not write, and
         // a second call would say that all is well.
         guard fdatasync(file.number) == 0 else { throw DiskFailure(.sync, "", errno: errno) }
+        // A file that somebody has deleted is synced without complaint, and gone all the same.
+        var status = stat()
+        guard unsafe fstat(file.number, &status) == 0, status.st_nlink > 0 else {
+            throw DiskFailure(.sync, "", errno: ENOENT)
+        }
     }
 
     func rename(_ path: String, to other: String) throws(DiskFailure) {

@@ -22,6 +22,8 @@ import Options
     private var nextSyncMs: UInt64 = 0
     /// While the disk refuses: when it is asked again.
     private var retryMs: UInt64 = 0
+    /// Whether this turn asks again.
+    private var isRetrying = false
     /// Syncs that ended, and how long they took.
     private(set) var syncs: UInt64 = 0
     private(set) var syncNs: UInt64 = 0
@@ -87,20 +89,30 @@ import Options
     var trouble: DiskTrouble? {
         switch writer.state {
         case .healthy: nil
-        case .short, .writesShort: .full
+        case .short, .writesShort: isOutOfSpace ? .full : .stuck
         case .failed: .failed
         }
+    }
+
+    /// Of a log that is written to no more.
+    var logFailure: DiskFailure? { writer.state == .failed ? writer.failure : nil }
+
+    private var isOutOfSpace: Bool {
+        let code = writer.failure?.errno
+        return code == ENOSPC || code == EDQUOT
     }
 
     // MARK: A turn
 
     /// Writes what the turn appended. False: the disk refused, and nothing of the turn may be told.
     mutating func write(at nowMs: UInt64) -> Bool {
-        if writer.state != .healthy {
-            if nowMs < retryMs { return writer.written == writer.appended }
-            retryMs = nowMs + Self.retryEveryMs
-        }
-        if let growth = writer.wantsGrowth { grow(growth) }
+        isRetrying = writer.state != .healthy && nowMs >= retryMs
+        if isRetrying { retryMs = nowMs + Self.retryEveryMs }
+        let asks = writer.state == .healthy || isRetrying
+        // What was let in while space is short has its place and is written as ever. Only asking
+        // for more, and what the disk has refused, waits for its time.
+        if writer.state == .writesShort, !isRetrying { return writer.written == writer.appended }
+        if asks, let growth = writer.wantsGrowth { grow(growth) }
         while let write = writer.pendingWrite() {
             do throws(DiskFailure) {
                 unsafe try disk.write(write.file, at: write.offset, write.bytes)
@@ -126,7 +138,7 @@ import Options
             _ = write(at: nowMs)
             startSync(at: nowMs, stamp)
         }
-        if !isMakingSegment, writer.state == .healthy || nowMs >= retryMs,
+        if !isMakingSegment, writer.state == .healthy || isRetrying,
             let wish = writer.wantsSegment()
         {
             isMakingSegment = submit(.segment(wish))
@@ -259,12 +271,15 @@ import Options
 enum DiskTrouble: UInt64 {
     /// There is no space; writes go on by themselves once there is.
     case full = 1
+    /// The log can't be made longer, for another reason; writes go on by themselves once it can.
+    case stuck = 2
     /// A write or a sync failed: what the disk holds is not known.
-    case failed = 2
+    case failed = 3
 
     var sentence: StaticString {
         switch self {
         case .full: "The disk is full: no writes are taken until there is space"
+        case .stuck: "The log can't be made longer: no writes are taken until it can"
         case .failed: "The disk failed: no writes are taken until the node is started again"
         }
     }

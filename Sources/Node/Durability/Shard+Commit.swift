@@ -78,6 +78,7 @@ extension Shard {
         noteLogGrowth()
         noteTrouble()
         releaseHeld()
+        refuseHeld()
     }
 
     /// Takes in what the disk's workers have done.
@@ -93,26 +94,47 @@ extension Shard {
     /// the write, as it is; on other shards the answer becomes a refusal.
     private mutating func withholdTurn() {
         closeTold()
-        for place in unsafe answersTelling.indices {
-            let head = unsafe answersTelling[place].assumingMemoryBound(to: Message.Answer.self)
-            unsafe head.pointee.bodyMemory?.deallocate()
-            unsafe head.pointee.bodyMemory = nil
-            unsafe head.pointee.bodyCount = 0
-            unsafe head.pointee.hasTag = false
-            unsafe head.pointee.status = HTTPStatus.serviceUnavailable.rawValue
+        for place in unsafe answersTelling.indices { unsafe refuse(answersTelling[place]) }
+    }
+
+    /// The disk failed, so what waits for it will never be safe: whoever asked is told.
+    private mutating func refuseHeld() {
+        guard let keeper = unsafe keeper, unsafe keeper.pointee.trouble == .failed else { return }
+        while let (target, bytes) = unsafe commitPoint.nextHeld() {
+            unsafe refuse(bytes.baseAddress.unsafelyUnwrapped)
+            unsafe letGo(bytes, to: target)
         }
+    }
+
+    /// Makes an answer that tells of a write into one that doesn't.
+    private func refuse(_ answer: UnsafeMutableRawPointer) {
+        let head = unsafe answer.assumingMemoryBound(to: Message.Answer.self)
+        let body: StaticString =
+            "{\"error\":\"The disk failed at this write: it may or may not have been made\"}"
+        unsafe head.pointee.bodyMemory?.deallocate()
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: body.utf8CodeUnitCount, alignment: 8)
+        unsafe memory.copyMemory(from: body.utf8Start, byteCount: body.utf8CodeUnitCount)
+        unsafe head.pointee.bodyMemory = unsafe memory
+        unsafe head.pointee.bodyCount = UInt32(body.utf8CodeUnitCount)
+        unsafe head.pointee.hasTag = false
+        unsafe head.pointee.status = HTTPStatus.serviceUnavailable.rawValue
     }
 
     private mutating func releaseHeld() {
         while let (target, bytes) = unsafe commitPoint.nextReleased() {
-            let message = UnsafeRawBufferPointer(bytes)
-            if target == number {
-                unsafe receive(message, from: number)
-            } else {
-                unsafe postCopy(message, to: target)
-            }
-            unsafe bytes.deallocate()
+            unsafe letGo(bytes, to: target)
         }
+    }
+
+    private mutating func letGo(_ bytes: UnsafeMutableRawBufferPointer, to target: Int) {
+        let message = UnsafeRawBufferPointer(bytes)
+        if target == number {
+            unsafe receive(message, from: number)
+        } else {
+            unsafe postCopy(message, to: target)
+        }
+        unsafe bytes.deallocate()
     }
 
     /// Says once what the disk has come to, in the log and to whoever asks.
@@ -130,6 +152,10 @@ extension Shard {
             log.error(
                 "disk full", ("shard", "\(number)"), ("error", diskError),
                 ("hint", "free space: writes are refused until there is some"))
+        case .stuck:
+            log.error(
+                "log stuck", ("shard", "\(number)"), ("error", diskError),
+                ("hint", "it can't be made longer: writes are refused until it can"))
         case .failed:
             log.error(
                 "disk failed", ("shard", "\(number)"), ("error", diskError),

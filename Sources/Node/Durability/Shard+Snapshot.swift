@@ -52,7 +52,10 @@ extension Shard {
         }
         guard let snapshotter = durability.snapshotter, let keeper = unsafe keeper else { return }
         readRows()
-        if snapshotWalk.stage == .rotating, unsafe keeper.pointee.rotate() {
+        // A log that failed gets no new segment; the snapshot fails at its end, as any other does.
+        if snapshotWalk.stage == .rotating,
+            unsafe keeper.pointee.logFailure != nil || keeper.pointee.rotate()
+        {
             unsafe snapshotter.begin(
                 number, start: keeper.pointee.writer.appended,
                 segment: keeper.pointee.writer.openSequence)
@@ -69,7 +72,8 @@ extension Shard {
                 || keeper.pointee.writer.state == .failed
         {
             snapshotWalk.stage = .none
-            snapshotter.walked(number, end: snapshotWalk.end)
+            let failure = unsafe keeper.pointee.logFailure
+            snapshotter.walked(number, end: snapshotWalk.end, logFailure: failure)
         }
     }
 

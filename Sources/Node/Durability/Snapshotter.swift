@@ -104,10 +104,12 @@ import Synchronization
         if isLast { submit(.makeFile) }
     }
 
-    /// A shard has walked to its end, and its log is synced up to `end`.
-    func walked(_ shard: Int, end: CommitPosition) {
+    /// A shard has walked to its end, and its log is synced up to `end`; or the disk failed, and
+    /// what the log holds is not known: then the snapshot would promise too much.
+    func walked(_ shard: Int, end: CommitPosition, logFailure: DiskFailure?) {
         let isLast = state.withLock { state in
             state.run?.ends[shard] = end
+            if let logFailure { state.run?.failure = logFailure }
             return countDown(&state)
         }
         guard isLast else { return }

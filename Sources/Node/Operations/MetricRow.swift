@@ -75,7 +75,7 @@ struct MetricRow: Sendable {
             },
             MetricRow(
                 "needletail_log_trouble", .gauge,
-                "Why writes are refused: 0 they are not, 1 the disk is full, 2 it failed."
+                "Why writes are refused: 0 not at all, 1 disk full, 2 log stuck, 3 disk failed."
             ) { $0.diskTrouble },
             MetricRow("needletail_keys", .gauge, "Live records.", isPerShard: false) { $0.keys },
             MetricRow("needletail_shard_keys", .gauge, "Live records of a shard.") { $0.keys },
