@@ -88,7 +88,10 @@ extension Shard {
         let target = unsafe shard(of: work.key, in: table)
         if target == number {
             let outcome = carryOut(work)
-            if !commitPoint.mustHold(outcome) { return unsafe say(index, request.id, outcome) }
+            if !commitPoint.mustHold(outcome) {
+                if outcome.position > 0 { unsafe connections[Int(index)].toldTurn = turn }
+                return unsafe say(index, request.id, outcome)
+            }
             guard let ticket = unsafe ask(index, session, request.id) else {
                 return close(index)
             }
