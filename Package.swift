@@ -95,7 +95,8 @@ let package = Package(
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: testing),
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: testing),
         .testTarget(
-            name: "JournalTests", dependencies: ["Journal", "Keyspace", "Simulation"],
+            name: "JournalTests",
+            dependencies: ["Journal", "Keyspace", "Simulation", "TestClient", "leash"],
             swiftSettings: testing),
         .testTarget(name: "IdentityTests", dependencies: ["Identity"], swiftSettings: testing),
         .testTarget(

@@ -156,7 +156,7 @@ public final class Server {
     /// The binary under test: `NEEDLETAIL_BINARY`, or the one that was built with the tests.
     public static let binary: String = environment("NEEDLETAIL_BINARY") ?? beside("needletail")
 
-    static func beside(_ name: String) -> String {
+    public static func beside(_ name: String) -> String {
         var path = [CChar](repeating: 0, count: 4096)
         let count = readlink("/proc/self/exe", &path, path.count - 1)
         var bundle = String(
