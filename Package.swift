@@ -25,6 +25,7 @@ let package = Package(
     name: "needletail",
     products: [
         .executable(name: "needletail", targets: ["needletail"]),
+        .executable(name: "needletail-cli", targets: ["needletail-cli"]),
         .executable(name: "needletail-bench", targets: ["needletail-bench"]),
     ],
     targets: [
@@ -64,6 +65,9 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "needletail", dependencies: ["Node", "Options"], swiftSettings: strict),
+        .target(name: "CLI", dependencies: ["Wire"], exclude: ["README.md"], swiftSettings: strict),
+        .executableTarget(
+            name: "needletail-cli", dependencies: ["CLI"], swiftSettings: strict),
         .target(
             name: "Bench", dependencies: ["Machine", "CMachine"], exclude: ["Load/README.md"],
             swiftSettings: strict),
@@ -103,6 +107,10 @@ let package = Package(
             name: "NodeTests", dependencies: ["Node", "Wire", "Keyspace", "Identity", "Machine"],
             swiftSettings: testing),
         .testTarget(name: "OptionsTests", dependencies: ["Options"], swiftSettings: testing),
+        .testTarget(
+            name: "CLITests",
+            dependencies: ["CLI", "Wire", "TestClient", "leash", "needletail-cli"],
+            swiftSettings: testing),
         .testTarget(name: "TidyTests", swiftSettings: testing),
         .testTarget(
             name: "ServerTests", dependencies: ["TestClient", "needletail", "leash"],
