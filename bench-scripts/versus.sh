@@ -22,6 +22,11 @@
 #   REALTIME=1, SERVER_CPUS, CLIENT_CPUS, NEEDLETAIL, BENCH                        as in get.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# What was asked for otherwise than by default stands in the result's command.
+given=
+for name in WORK ROUNDS SECONDS_EACH RECORDS SIZE LISTENERS IO REALTIME SERVER_CPUS CLIENT_CPUS; do
+    [[ ${!name:-} ]] && given+="$name='${!name}' "
+done
 . bench-scripts/servers.sh
 
 WORK=${WORK:-get resp durable memory restart push}
@@ -266,13 +271,9 @@ fi
 # --- the result ---------------------------------------------------------------------------------
 
 mkdir -p "$(dirname "$OUT")"
-settings=
-for name in WORK ROUNDS SECONDS_EACH RECORDS SIZE LISTENERS IO REALTIME; do
-    [[ ${!name:-} ]] && settings+="$name='${!name}' "
-done
-python3 - "$rows" "$OUT" "$cpu" "$(uname -r)" "$(nproc)" "${settings}bench-scripts/versus.sh" \
+python3 - "$rows" "$OUT" "$cpu" "$(uname -r)" "$(nproc)" "${given}bench-scripts/versus.sh" \
     "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)" "$ROUNDS" <<'PYTHON'
-import json, subprocess, sys, time
+import json, re, subprocess, sys, time
 from statistics import median
 
 path, out, cpu, kernel, cpus, command, commit, rounds = sys.argv[1:]
@@ -284,7 +285,8 @@ for line in open(path):
 def version(*words):
     try: text = subprocess.run(words, capture_output=True, text=True, timeout=5)
     except OSError: return None
-    return (text.stdout or text.stderr).splitlines()[0] if text.stdout or text.stderr else None
+    found = re.search(r"\d+\.\d+(\.\d+)?", text.stdout + text.stderr)
+    return found.group(0) if found else None
 for row in rows.values():
     ours = row["servers"].get("needletail")
     row["ratios"] = {peer: median(a / b for a, b in zip(ours, theirs) if b)
