@@ -59,8 +59,8 @@ extension Option {
         Option(
             "snapshot-after", .node, .size((1 << 20)...(1 << 40)) { $0.snapshotAfterBytes = $1 },
             default: .value("32MiB"),
-            doc: "Log written since the last snapshot after which the next is taken; at least twice "
-                + "the size of the last one."),
+            doc: "Log written since the last snapshot after which the next is taken; at least "
+                + "twice the size of the last one."),
         Option(
             "snapshot-every", .node,
             .duration(1_000...(365 * 86_400_000)) { $0.snapshotEveryMs = $1 },
