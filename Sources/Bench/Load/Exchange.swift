@@ -13,7 +13,7 @@ struct Exchange {
 
     static func run(
         _ method: String, _ path: String, headers: [String] = [], body: JSONValue? = nil,
-        peer: Peer, host: String, timeoutSeconds: Int = 10
+        peer: Peer, host: String, timeoutSeconds: Int = 30
     ) throws(SystemError) -> Exchange {
         let request = RequestTemplate.http(
             method: method, path: path, host: host, headers: headers + ["Connection: close"],
