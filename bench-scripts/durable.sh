@@ -132,9 +132,17 @@ snapshot() { # snapshot NAME: returns when it is written
     local token
     token=$(curl -s -m 10 -H 'Content-Type: application/json' -d "{\"secret\":\"$ADMIN_PASSWORD\"}" "http://127.0.0.1:${port[$1]}/auth/admin" |
         python3 -c 'import json,sys; print(json.load(sys.stdin)["token"])') || fail "no admin's token"
-    curl -s -m 300 -o "$temp/snapshot" -w '%{http_code}' -X POST -H "Authorization: Bearer $token" \
-        "http://127.0.0.1:${port[$1]}/admin/snapshot" | grep -q '^20' ||
-        fail "POST /admin/snapshot: $(cat "$temp/snapshot")"
+    local code deadline=$((SECONDS + 300))
+    # One may be under way, as the log has grown: 409 then, or no answer in time.
+    while true; do
+        : >"$temp/snapshot"
+        code=$(curl -s -m 300 -o "$temp/snapshot" -w '%{http_code}' -X POST -H "Authorization: Bearer $token" \
+            "http://127.0.0.1:${port[$1]}/admin/snapshot") || true
+        [[ $code == 20* ]] && return
+        [[ $code == 409 || $code == 000 ]] && ((SECONDS < deadline)) ||
+            fail "POST /admin/snapshot: $code $(cat "$temp/snapshot")"
+        sleep 0.5
+    done
 }
 
 # Milliseconds from the start of a command until it serves, looked at every half of one. What is

@@ -11,6 +11,7 @@ struct VerifyRun {
     private static let listeners = 5_000
     private static let insertsPerSecond = 300.0
     private static let restarts = 3
+    private static let snapshotNsMax: UInt64 = 120_000_000_000
 
     func verdicts() throws(RunError) -> Verdicts {
         let directory = try makeDirectory()
@@ -155,14 +156,19 @@ struct VerifyRun {
         let admin = try SignIn.token(
             user: "admin", secret: secret, peer: node.peer, host: node.host)
         var status = 0
-        do throws(SystemError) {
-            status = try Exchange.run(
-                "POST", "/admin/snapshot", headers: ["Authorization: Bearer \(admin)"],
-                peer: node.peer, host: node.host, timeoutSeconds: 60
-            ).status
-        } catch {
-            throw RunError("\(error)")
-        }
+        let deadlineNs = Clock.monotonicNs() + Self.snapshotNsMax
+        // One may be under way, as the log has grown: 409 then, or no answer in time.
+        repeat {
+            do throws(SystemError) {
+                status = try Exchange.run(
+                    "POST", "/admin/snapshot", headers: ["Authorization: Bearer \(admin)"],
+                    peer: node.peer, host: node.host, timeoutSeconds: 60
+                ).status
+            } catch {
+                throw RunError("\(error)")
+            }
+            if status == 409 || status == 0 { usleep(200_000) }
+        } while (status == 409 || status == 0) && Clock.monotonicNs() < deadlineNs
         guard status / 100 == 2 else {
             throw RunError("POST /admin/snapshot was answered with \(status)")
         }
