@@ -63,9 +63,11 @@ extension Shard {
             guard state.isWaiting else { return false }
             let serial = audience.nextAskSerial()
             unsafe subscription.pointee.state = state.asked(serial).rawValue
+            // Before the head is sent it is only asked whether the record may be read.
+            let isHeld = unsafe audience.streams.place(number).pointee.flags.contains(.headWaits)
             unsafe ask(
-                number, listener, serial, state.wish, topic, after: none, seq: 0,
-                of: shard(of: topic.bytes, in: topic.table))
+                number, listener, serial, isHeld ? .silence : state.wish, topic, after: none,
+                seq: 0, of: shard(of: topic.bytes, in: topic.table))
             return true
         }
         if catchUp.wish == .owed {
@@ -162,11 +164,14 @@ extension Shard {
         } else {
             guard state.isAsked, state.serial == head.serial else { return }
             unsafe stream.pointee.asked -= 1
+            if unsafe stream.pointee.flags.contains(.headWaits) {
+                if head.isRefused { return refuseStream(number) }
+                unsafe subscription.pointee.state = state.checked.rawValue
+                noteHead(number)
+                return goOn(number)
+            }
             unsafe subscription.pointee.state = SubscriptionState.live.rawValue
             unsafe stream.pointee.pending -= 1
-        }
-        if head.isRefused, unsafe stream.pointee.flags.contains(.headWaits) {
-            return refuseStream(number)
         }
         if head.isRefused,
             case .webSocket(let session) = unsafe connections[Int(head.connection)]

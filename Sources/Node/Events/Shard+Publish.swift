@@ -256,7 +256,7 @@ extension Shard {
     /// Whether what anybody may read now is as safe as the node promises.
     private var isAllSynced: Bool {
         mutating get {
-            !commitPoint.waitsForDisk || keyspace.clock.last <= commitPoint.syncedStamp
+            keyspace.clock.last <= commitPoint.syncedStamp
         }
     }
 

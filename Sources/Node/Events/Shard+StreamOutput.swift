@@ -320,7 +320,9 @@ extension Shard {
             return true
         }
         unsafe connection.pointee.flags.insert(.sendInFlight)
-        setDeadline(index, .send, after: ShardSettings.sendStallMs)
+        let isEnding = unsafe stream.pointee.flags.contains(.ended)
+        setDeadline(
+            index, .send, after: isEnding ? ShardSettings.lingerMs : ShardSettings.sendStallMs)
         return false
     }
 

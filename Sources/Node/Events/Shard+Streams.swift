@@ -273,12 +273,18 @@ extension Shard {
         var listener = unsafe stream.pointee.firstSubscription
         while listener != TopicIndex.none, audience.topics.topic(of: listener).isKey {
             let subscription = unsafe audience.topics.subscription(listener)
-            guard unsafe SubscriptionState(rawValue: subscription.pointee.state).isLive else {
-                return
-            }
+            let state = unsafe SubscriptionState(rawValue: subscription.pointee.state)
+            guard state.isChecked || state.isLive else { return }
             listener = unsafe subscription.pointee.nextOfStream
         }
         unsafe stream.pointee.flags.remove(.headWaits)
+        listener = unsafe stream.pointee.firstSubscription
+        while listener != TopicIndex.none {
+            let subscription = unsafe audience.topics.subscription(listener)
+            let state = unsafe SubscriptionState(rawValue: subscription.pointee.state)
+            if state.isChecked { unsafe subscription.pointee.state = state.waiting.rawValue }
+            listener = unsafe subscription.pointee.nextOfStream
+        }
         let index = unsafe stream.pointee.connection
         guard hasReplyRoom(index) else { return close(index) }
         var shape: ReplyShape = []
@@ -327,9 +333,7 @@ extension Shard {
             return close(index)
         }
         let stream = unsafe audience.streams.place(number)
-        if unsafe stream.pointee.flags.contains(.ended) {
-            return setDeadline(index, .send, after: ShardSettings.sendStallMs)
-        }
+        if unsafe stream.pointee.flags.contains(.ended) { return close(index) }
         if unsafe stream.pointee.flags.contains(.needsToken), unsafe stream.pointee.tokenEndMs > 0,
             unsafe stream.pointee.tokenEndMs <= wallMs
         {
@@ -367,6 +371,8 @@ extension Shard {
         unsafe stream.pointee.flags.insert(.ended)
         stopListening(number)
         makeDirty(index)
+        // Who does not even take the goodbye must not hold up a drain.
+        setDeadline(index, .send, after: ShardSettings.lingerMs)
     }
 
     /// All of an ended stream is sent.

@@ -92,6 +92,8 @@ struct SubscriptionState {
     var isLive: Bool { rawValue & 3 == 0 }
     var isWaiting: Bool { rawValue & 3 == 1 }
     var isAsked: Bool { rawValue & 3 == 2 }
+    /// May be told; it is asked for once all of its stream's keys may.
+    var isChecked: Bool { rawValue & 3 == 3 }
     var wish: Wish { Wish(rawValue: UInt8(rawValue >> 4 & 3)) ?? .records }
     /// Tells the answer it waits for from earlier ones.
     var serial: UInt32 { rawValue >> 8 }
@@ -101,6 +103,7 @@ struct SubscriptionState {
     }
 
     var waiting: SubscriptionState { SubscriptionState(rawValue: 1 | rawValue & 0x30) }
+    var checked: SubscriptionState { SubscriptionState(rawValue: 3 | rawValue & 0x30) }
 }
 
 /// How far a subscription has come that is told in several steps: a table or prefix whose records

@@ -397,6 +397,10 @@ import Wire
         for index in 0..<untouchedSlots {
             let connection = unsafe connections + index
             guard unsafe connection.pointee.state == .open else { continue }
+            if case .events = unsafe connection.pointee.stream, isHTTP(UInt32(index)) {
+                endStream(UInt32(index), goesAway: true)
+                continue
+            }
             if case .webSocket(let session) = unsafe connection.pointee.session {
                 unsafe say(goodbyeTo: UInt32(index), session)
                 continue
@@ -404,8 +408,9 @@ import Wire
             let waits =
                 unsafe connection.pointee.phase == .head && connection.pointee.input.count == 0
                 && connection.pointee.blockCount == 0
-            if waits { close(UInt32(index)) }
-            endStream(UInt32(index), goesAway: true)
+            if unsafe waits || connection.pointee.flags.contains(.awaitsLoading) {
+                close(UInt32(index))
+            }
         }
     }
 
