@@ -20,6 +20,8 @@ public struct Configuration: Sendable {
     public var fsync = FsyncPolicy.everysec
     public var snapshotAfterBytes = 0
     public var snapshotEveryMs = 0
+    /// The RDB file in `dir` that a first start takes in.
+    public var dumpName = ""
     /// `*`, or one origin as browsers send it.
     public var corsOrigin = ""
     /// Addresses and blocks of them, each well-formed; empty: nobody's word is taken.

@@ -4,6 +4,10 @@
 /// so that a wrapper script's own flags can be overridden by appending.
 public enum Invocation: Sendable {
     case serve(Configuration)
+    /// `import FILE`: takes an RDB file into the directory.
+    case importDump(String, Configuration)
+    /// `export FILE`: writes an RDB file of what is in the directory.
+    case exportDump(String, Configuration)
     /// `--help` or `--version`: print this on stdout and exit 0.
     case print(String)
 
@@ -17,7 +21,8 @@ public enum Invocation: Sendable {
         if words.contains("--version") { return .print(OptionsText.version) }
 
         var configuration = Configuration()
-        let given = try Arguments(arguments).given
+        let read = try Arguments(arguments)
+        let given = read.given
         for option in Option.table {
             if let last = given.last(where: { $0.option.name == option.name }) {
                 try set(option, last.value, as: option.spelling, &configuration)
@@ -32,7 +37,16 @@ public enum Invocation: Sendable {
         if let contradiction = configuration.contradiction() {
             throw OptionsError(contradiction)
         }
-        return .serve(configuration)
+        guard let subcommand = read.subcommand else { return .serve(configuration) }
+        guard let file = read.file else {
+            throw OptionsError(
+                "\(subcommand.rawValue): needs a FILE, as in "
+                    + "needletail \(subcommand.rawValue) dump.rdb --dir ./data")
+        }
+        return switch subcommand {
+        case .importDump: .importDump(file, configuration)
+        case .exportDump: .exportDump(file, configuration)
+        }
     }
 
     private static func set(
@@ -73,8 +87,16 @@ private struct Arguments {
     var given: [(option: Option, value: String)] = []
     private var positions = Option.table.filter { $0.way == .position }[...]
 
+    enum Subcommand: String {
+        case importDump = "import"
+        case exportDump = "export"
+    }
+
+    private(set) var subcommand: Subcommand?
+    private(set) var file: String?
+
     /// Promised by the contract, so that they are refused by name and not as a strange address.
-    private static let subcommands = ["check", "import", "export", "migrate"]
+    private static let later = ["check", "migrate"]
 
     init(_ arguments: [String]) throws(OptionsError) {
         var rest = arguments[...]
@@ -117,8 +139,23 @@ private struct Arguments {
     }
 
     private mutating func takePosition(_ word: String) throws(OptionsError) {
-        if given.allSatisfy({ $0.option.way != .position }), Arguments.subcommands.contains(word) {
-            throw OptionsError("\(word): not carried out by this version")
+        if given.allSatisfy({ $0.option.way != .position }), subcommand == nil {
+            if Arguments.later.contains(word) {
+                throw OptionsError("\(word): not carried out by this version")
+            }
+            if let known = Subcommand(rawValue: word) {
+                subcommand = known
+                return
+            }
+        }
+        if let subcommand {
+            guard file == nil else {
+                throw OptionsError(
+                    "\(ValueText.quoted(word)): one word too many; \(subcommand.rawValue) takes "
+                        + "one FILE")
+            }
+            file = word
+            return
         }
         guard let option = positions.popFirst() else {
             throw OptionsError(

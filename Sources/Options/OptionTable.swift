@@ -67,6 +67,16 @@ extension Option {
             default: .value("1h"),
             doc: "The time after which a snapshot is taken if anything was written."),
         Option(
+            "dbfilename", .node,
+            .text(
+                "NAME", "a file's name, without a slash",
+                where: { !$0.isEmpty && !$0.contains("/") && $0 != "." && $0 != ".." }
+            ) { $0.dumpName = $1 },
+            default: .value("dump.rdb"),
+            doc:
+                "The RDB file that is taken in at start where it lies in --dir and no node has ever "
+                + "kept records there."),
+        Option(
             "cors-origin", .node,
             .text("ORIGIN", "* or an origin, as in https://app.example", where: isOrigin) {
                 $0.corsOrigin = $1
@@ -182,7 +192,6 @@ extension Option {
         upcoming("replicas", "N|auto", "The copies of each record in a cluster."),
         upcoming("hf", "MS", "The time between gossip heartbeats."),
         upcoming("ttl", "MS", "The silence after which a node is declared dead."),
-        upcoming("dbfilename", "NAME", "The RDB file loaded at a first start, written by SAVE."),
         upcoming(
             "CLUSTER_SECRET", "SECRET", way: .environment, "What members prove to each other."),
         upcoming("DATABASE_URL", "URL", way: .environment, "Where PostgreSQL keeps the accounts."),

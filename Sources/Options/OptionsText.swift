@@ -15,6 +15,8 @@ public enum OptionsText {
             Needletail: an event server with keys, live updates and one port.
 
             Usage: needletail [LISTEN] [JOIN] [options]
+                   needletail import FILE [options]    an RDB file of Redis into a new --dir
+                   needletail export FILE [options]    an RDB file out of --dir
                    needletail --help | --version
 
             Every flag can be set in the environment: --max-value is NEEDLETAIL_MAX_VALUE. A flag beats
@@ -42,6 +44,8 @@ public enum OptionsText {
 
             ```
             needletail [LISTEN] [JOIN] [options]
+            needletail import FILE [options]
+            needletail export FILE [options]
             needletail --help | --version
             ```
 
@@ -53,8 +57,7 @@ public enum OptionsText {
 
             A value that cannot be used is answered with one line on stderr that names the option, the value
             and the range, and exit code 64. So is an option that this version does not carry out: it is
-            refused, never ignored. The subcommands `check`, `import`, `export` and `migrate` are refused
-            likewise.
+            refused, never ignored. The subcommands `check` and `migrate` are refused likewise.
 
             """
         for section in Option.Section.allCases {

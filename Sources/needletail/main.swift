@@ -14,6 +14,10 @@ do throws(OptionsError) {
         print(text, terminator: "")
     case .serve(let configuration):
         exit(Node.run(configuration))
+    case .importDump(let file, let configuration):
+        exit(Node.importDump(file, configuration))
+    case .exportDump(let file, let configuration):
+        exit(Node.exportDump(file, configuration))
     }
 } catch {
     let line = Array("\(error)\n".utf8)

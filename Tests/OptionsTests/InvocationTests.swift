@@ -240,9 +240,29 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
         }
     }
 
-    @Test(arguments: ["check", "import", "export", "migrate"])
+    @Test(arguments: ["check", "migrate"])
     func `a subcommand that is still to come is refused by name`(_ word: String) {
         #expect(complaint([word, "x"]) == "needletail: \(word): not carried out by this version")
+    }
+
+    @Test func `import and export take a file, and options before or behind it`() throws {
+        for line in [["import", "a.rdb", "--dir", "d"], ["--dir", "d", "import", "a.rdb"]] {
+            guard
+                case .importDump(let file, let made) = try Invocation.read(
+                    line, environment: { _ in nil })
+            else { throw NotServing() }
+            #expect(file == "a.rdb" && made.dir == "d")
+        }
+        guard
+            case .exportDump("b.rdb", _) = try Invocation.read(
+                ["export", "b.rdb"], environment: { _ in nil })
+        else { throw NotServing() }
+        #expect(
+            complaint(["import"])
+                == "needletail: import: needs a FILE, as in needletail import dump.rdb --dir ./data"
+        )
+        #expect(complaint(["export", "a", "b"])?.contains("one word too many") == true)
+        #expect(complaint(["--dbfilename", "a/b"])?.contains("without a slash") == true)
     }
 
     @Test func `a third word is one too many`() {

@@ -109,6 +109,12 @@ struct Loading {
         let snapshotBytes: UInt64
     }
 
+    /// Reads everything and changes nothing: what is torn is passed over, and stays.
+    func readOnly() throws(LoadFailure) -> [ShardLoader.Place] {
+        let recovery = try journal { () throws(JournalFailure) in try Recovery.open(disk) }
+        return unsafe try read(recovery, try examine(recovery))
+    }
+
     private func journal<Answer>(
         _ body: () throws(JournalFailure) -> Answer
     ) throws(LoadFailure) -> Answer {

@@ -19,7 +19,7 @@ public enum Node {
     }
 
     /// One line on stderr for whoever started the node by hand.
-    private static func complain(_ text: String) {
+    static func complain(_ text: String) {
         let line = Array("needletail: \(text)\n".utf8)
         _ = unsafe line.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
     }
@@ -84,7 +84,11 @@ public enum Node {
         let loading = Loading(
             disk: disk, directory: directory.path, shardCount: shardCount, keyspace: keyspace,
             registry: registry, owners: owners, signals: signals, log: log)
+        let dump = DumpFile(
+            path: "\(directory.path)/\(configuration.dumpName)", limits: dumpLimits(configuration))
         do throws(LoadFailure) {
+            try DumpImport(disk: disk, directory: directory.path, file: dump, log: log)
+                .runAtFirstStart()
             let loaded = try loading.load()
             try durability.go(from: loaded, wakers: wakers, log)
         } catch {
