@@ -63,7 +63,8 @@ public struct LogSource: Hashable, Sendable {
     ) throws(JournalFailure) -> Bool {
         var reader = try SegmentReader(disk, segment(sequences[place]))
         try require(try reader.header(), reader.segment)
-        while let frame = try reader.head(), isNext(frame, next),
+        var isLeft = false
+        while !isLeft, let frame = try reader.head(), isNext(frame, next),
             let bytes = unsafe try reader.records(frame, isChecked: false)
         {
             if frame.first > (next ?? start + 1) {
@@ -82,10 +83,19 @@ public struct LogSource: Hashable, Sendable {
             next = frame.first + changes
             verdict.last = max(start, frame.first + changes - 1)
             verdict.bytesRead += frame.bytes
+            isLeft = frame.isLast
             reader.step(over: frame)
         }
         verdict.segmentBytes.append(reader.offset)
         if end != nil, verdict.last == end { return true }
+        if isLeft {
+            // The next one was whole on disk, if empty, before this was written.
+            let following = segment(reader.segment.sequence + 1)
+            if place + 1 < sequences.count, sequences[place + 1] == following.sequence {
+                return false
+            }
+            throw .damage(Damage(following.path, 0, "the file is missing"))
+        }
         if try goesOn(disk, in: place + 1, at: next) { return false }
         try judgeEnd(disk, &reader, place, next, &verdict)
         return true

@@ -366,7 +366,9 @@ public struct LogWriter: ~Copyable {
             beginFrame(bytes + more)
         } else {
             let open = unsafe current.pointee
-            if open.used + bytes + more > open.allocated { beginFrame(bytes + more) }
+            if aligned(open.used + bytes + more) > open.allocated - Frame.headBytes {
+                beginFrame(bytes + more)
+            }
         }
         let at = fill
         fill += bytes
@@ -381,7 +383,8 @@ public struct LogWriter: ~Copyable {
         if partAt >= 0 { return }
         closeFrame()
         let open = unsafe current.pointee
-        let end = open.used + Frame.headBytes + bytes
+        // Room for one more head is left at the end of each segment.
+        let end = aligned(open.used + Frame.headBytes + bytes) + Frame.headBytes
         if spare != nil, ringCount < LogWriter.unsyncedMax,
             end > open.allocated || open.used >= sizes.bytesMax
         {
@@ -390,17 +393,25 @@ public struct LogWriter: ~Copyable {
         openFrame()
     }
 
-    /// What is appended from now on goes into the spare.
+    /// Leaves the open segment, whose last frame says so, for the spare.
     private mutating func openNext() {
         guard var next = spare else { return }
+        if unsafe current.pointee.used + Frame.headBytes <= current.pointee.allocated {
+            openFrame()
+            closeFrame(isLast: true)
+        }
         let open = unsafe current.pointee
         next.pendingAt = fill
         next.lastWritten = open.lastWritten
         next.lastClosed = open.lastClosed
         ringCount += 1
         unsafe current.initialize(to: next)
+<<<<<<< HEAD
         spare = nil
         isRotationWanted = false
+=======
+        self.spare = nil
+>>>>>>> e182967 (simulation: a node's journal in storms, by seed)
     }
 
     private mutating func openFrame() {
@@ -413,7 +424,7 @@ public struct LogWriter: ~Copyable {
     }
 
     /// Pads the open frame, and writes its head.
-    private mutating func closeFrame() {
+    private mutating func closeFrame(isLast: Bool = false) {
         guard frameAt >= 0 else { return }
         let bytes = fill - frameAt
         let end = frameAt + aligned(bytes)
@@ -424,8 +435,8 @@ public struct LogWriter: ~Copyable {
         unsafe open.pointee.lastClosed = appended
         fill = end
         unsafe Frame.write(
-            bytes, first: frameFirst, watermark: frameWatermark, key: open.pointee.key,
-            at: buffer + frameAt)
+            bytes, first: frameFirst, watermark: frameWatermark, isLast: isLast,
+            key: open.pointee.key, at: buffer + frameAt)
         frameAt = -1
     }
 

@@ -126,6 +126,16 @@ public struct Manifest: Hashable, Sendable {
         return manifest
     }
 
+    /// The manifest at the end of a run that wrote and synced all it had, up to these positions:
+    /// whatever the next start finds less is damage.
+    public func closed(at ends: [CommitPosition]) -> Manifest {
+        var closed = self
+        guard var run = closed.runs.popLast() else { return self }
+        for (shard, end) in zip(run.logs.indices, ends) { run.logs[shard].end = end }
+        closed.runs.append(run)
+        return closed
+    }
+
     /// Puts this manifest in the place of the one there is.
     public func write(_ disk: any Disk) throws(DiskFailure) {
         try disk.replace(FileNames.manifest, with: bytes)

@@ -72,7 +72,8 @@ public struct Segment: Hashable, Sendable {
 /// them may stand heads of transaction parts.
 ///
 /// ```
-///  0  u32  bytes of the frame, this head included
+///  0  u32  bytes of the frame, this head included; the highest bit is set in the last frame of a
+///          segment that another follows
 ///  4  u32  CRC-32C of what follows the head, begun with the segment's key
 ///  8  u64  position of the first change in it
 /// 16  u32  how far before that the synced watermark lay when this was written
@@ -84,6 +85,8 @@ public struct Segment: Hashable, Sendable {
 /// can be believed even where its records were torn.
 struct Frame {
     var bytes: Int
+    /// The log goes on in the next segment, which was safe on disk before this was written.
+    var isLast: Bool
     var sum: UInt32
     var first: CommitPosition
     /// Everything up to here was synced before this frame was written; nil when it doesn't say.
@@ -93,14 +96,15 @@ struct Frame {
     /// Beyond any frame: the largest value, in a transaction with room to spare.
     static let bytesMax = 1 << 31
     private static let unknown = UInt32.max
+    private static let lastBit: UInt32 = 1 << 31
 
     @inline(__always)
     static func write(
-        _ bytes: Int, first: CommitPosition, watermark: CommitPosition, key: UInt32,
+        _ bytes: Int, first: CommitPosition, watermark: CommitPosition, isLast: Bool, key: UInt32,
         at base: UnsafeMutableRawPointer
     ) {
         let distance = first &- 1 &- watermark
-        unsafe base.put(UInt32(truncatingIfNeeded: bytes), at: 0)
+        unsafe base.put(UInt32(truncatingIfNeeded: bytes) | (isLast ? lastBit : 0), at: 0)
         unsafe base.put(checksum(key, base + headBytes, bytes - headBytes), at: 4)
         unsafe base.put(first, at: 8)
         unsafe base.put(
@@ -111,15 +115,16 @@ struct Frame {
     /// The head at `base`, of which `headBytes` can be read; nil when it isn't one.
     @inline(__always)
     static func read(_ base: UnsafeRawPointer, key: UInt32) -> Frame? {
-        let bytes = unsafe Int(base.get(0, UInt32.self))
-        guard bytes >= headBytes, bytes <= bytesMax,
+        let opening = unsafe base.get(0, UInt32.self)
+        let bytes = Int(opening & ~lastBit)
+        guard bytes >= headBytes,
             unsafe checksum(key, base, 20) == base.get(20, UInt32.self)
         else { return nil }
         let first = unsafe base.get(8, UInt64.self)
         let distance = unsafe base.get(16, UInt32.self)
         let isKnown = distance != unknown && UInt64(distance) < first
         return unsafe Frame(
-            bytes: bytes, sum: base.get(4, UInt32.self), first: first,
+            bytes: bytes, isLast: opening & lastBit != 0, sum: base.get(4, UInt32.self), first: first,
             watermark: isKnown ? first - 1 - UInt64(distance) : nil)
     }
 }
