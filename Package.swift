@@ -83,6 +83,9 @@ let package = Package(
             name: "function-counts", dependencies: ["Wire", "Keyspace", "Journal", "Simulation"],
             path: "Benchmarks/Functions", exclude: ["run", "thresholds"], swiftSettings: testing),
         .executableTarget(
+            name: "journal-soak", dependencies: ["Simulation"], path: "Tests/JournalSoak",
+            swiftSettings: testing),
+        .executableTarget(
             name: "crash-probe", dependencies: ["CMachine", "Machine"], path: "Tests/CrashProbe",
             swiftSettings: strict),
         .executableTarget(name: "leash", path: "Tests/Support/leash"),

@@ -42,9 +42,15 @@ public struct LogSource: Hashable, Sendable {
     /// Follows the log to its end; throws when that end can't be the work of a power cut.
     public func examine(_ disk: any Disk) throws(JournalFailure) -> Verdict {
         var verdict = Verdict(last: start)
+        try follow(disk, &verdict)
+        return verdict
+    }
+
+    /// Likewise, and where it throws `verdict` says what precedes the damage.
+    func follow(_ disk: any Disk, _ verdict: inout Verdict) throws(JournalFailure) {
         guard firstSegment > 0 else {
             verdict.last = max(start, end ?? start)
-            return verdict
+            return
         }
         guard sequences.first == firstSegment else {
             throw .damage(Damage(segment(firstSegment).path, 0, "the file is missing"))
@@ -54,7 +60,6 @@ public struct LogSource: Hashable, Sendable {
         for place in sequences.indices {
             if try examine(disk, place, &next, &verdict) { break }
         }
-        return verdict
     }
 
     /// Follows one segment; true when the log ends in it.

@@ -22,7 +22,7 @@ public struct Recovery: Sendable {
     public let leftovers: [String]
 
     /// That of an empty directory.
-    public static let none = Recovery(manifest: nil, snapshot: nil, epochs: [], leftovers: [])
+    public static let none = Recovery(leftovers: [])
 
     public var node: NodeID? { manifest?.node }
     public var isEmpty: Bool { manifest == nil }
@@ -36,6 +36,13 @@ public struct Recovery: Sendable {
             return try empty(disk, contents)
         }
         let snapshot = try snapshot(disk, contents, manifest)
+        return try Recovery(manifest, snapshot, contents)
+    }
+
+    /// Puts together which logs count.
+    init(
+        _ manifest: Manifest, _ snapshot: SnapshotSource?, _ contents: Contents
+    ) throws(JournalFailure) {
         var epochs: [[LogSource]] = []
         var named: Set<String> = []
         for run in manifest.runs {
@@ -65,9 +72,17 @@ public struct Recovery: Sendable {
             }
             epochs.append(logs)
         }
-        let leftovers = contents.files.filter { !named.contains($0) }
-        return Recovery(
-            manifest: manifest, snapshot: snapshot, epochs: epochs, leftovers: leftovers)
+        self.manifest = manifest
+        self.snapshot = snapshot
+        self.epochs = epochs
+        leftovers = contents.files.filter { !named.contains($0) }
+    }
+
+    private init(leftovers: [String]) {
+        manifest = nil
+        snapshot = nil
+        epochs = []
+        self.leftovers = leftovers
     }
 
     /// Follows every log to its end, one after the other.
@@ -185,7 +200,7 @@ public struct Recovery: Sendable {
                 throw .damage(Damage(FileNames.manifest, 0, "it is missing, but there are logs"))
             }
         }
-        return Recovery(manifest: nil, snapshot: nil, epochs: [], leftovers: contents.files)
+        return Recovery(leftovers: contents.files)
     }
 
     private static func hasMoreThanHeader(
@@ -205,12 +220,20 @@ public struct Recovery: Sendable {
 /// The files of a directory, by what they are.
 struct Contents {
     var manifest: Manifest?
+    var hasManifest = false
     var hasSnapshot = false
     var segments: [(epoch: UInt64, shard: Int, sequence: UInt32)] = []
     /// All segments, and what was never finished. Other files are none of ours.
     var files: [String] = []
 
     static func read(_ disk: any Disk) throws(JournalFailure) -> Contents {
+        var contents = try list(disk)
+        if contents.hasManifest { contents.manifest = try readManifest(disk) }
+        return contents
+    }
+
+    /// The files, without a look into any.
+    static func list(_ disk: any Disk) throws(JournalFailure) -> Contents {
         var contents = Contents()
         do throws(DiskFailure) {
             let names = try disk.list("")
@@ -224,13 +247,12 @@ struct Contents {
                 contents.segments.append(segment)
                 contents.files.append("\(FileNames.logs)/\(name)")
             }
-            guard names.contains(FileNames.manifest) else { return contents }
+            contents.hasManifest = names.contains(FileNames.manifest)
         } catch { throw .disk(error) }
-        contents.manifest = try readManifest(disk)
         return contents
     }
 
-    private static func readManifest(_ disk: any Disk) throws(JournalFailure) -> Manifest {
+    static func readManifest(_ disk: any Disk) throws(JournalFailure) -> Manifest {
         let bytes = try asking { () throws(DiskFailure) in
             try disk.contents(FileNames.manifest, bytesMax: Manifest.bytesMax)
         }

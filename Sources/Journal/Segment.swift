@@ -51,6 +51,22 @@ public struct Segment: Hashable, Sendable {
         return maker.bytes
     }
 
+    /// Reads a header that nothing else names; nil when it isn't a sound one of this version.
+    init?(reading header: [UInt8]) {
+        var taker = ByteTaker(header)
+        guard taker.take(Segment.magic), taker.take(UInt32.self) == Segment.version,
+            taker.take(UInt32.self) != nil, let high = taker.take(UInt64.self),
+            let low = taker.take(UInt64.self), let number = taker.take(UInt64.self),
+            let salt = taker.take(UInt64.self), let shard = taker.take(UInt16.self),
+            let shards = taker.take(UInt16.self), let sequence = taker.take(UInt32.self),
+            shards > 0, shards <= Slot.shardsMax, shard < shards
+        else { return nil }
+        let epoch = Epoch(
+            node: NodeID(high: high, low: low), number: number, salt: salt, shards: Int(shards))
+        self.init(epoch, shard: Int(shard), sequence: sequence)
+        guard judge(header) == .good else { return nil }
+    }
+
     /// The checksum every frame of this segment begins with. Bytes of another segment, of an
     /// earlier file in the same place, or out of a value, are never valid here.
     var key: UInt32 { checksum(of: header, Segment.headerBytes) }
@@ -124,7 +140,8 @@ struct Frame {
         let distance = unsafe base.get(16, UInt32.self)
         let isKnown = distance != unknown && UInt64(distance) < first
         return unsafe Frame(
-            bytes: bytes, isLast: opening & lastBit != 0, sum: base.get(4, UInt32.self), first: first,
+            bytes: bytes, isLast: opening & lastBit != 0, sum: base.get(4, UInt32.self),
+            first: first,
             watermark: isKnown ? first - 1 - UInt64(distance) : nil)
     }
 }
