@@ -347,16 +347,20 @@ public struct LogWriter: ~Copyable {
     /// a sync, or damage to its last frames would look like the end that a power cut tears.
     public var wantsWatermark: Bool {
         if state == .failed { return false }
-        let open = unsafe current.pointee
-        return synced > stated && frameAt < 0 && fill == 0 && synced == appended
-            && open.used + 2 * Frame.headBytes <= open.allocated
+        guard synced > stated, frameAt < 0, fill == 0, synced == appended else { return false }
+        return state == .healthy || hasRoomForHead
     }
 
-    /// Appends a frame that only says how far the log is synced.
+    private var hasRoomForHead: Bool {
+        let open = unsafe current.pointee
+        return aligned(open.used) + 2 * Frame.headBytes <= open.allocated
+    }
+
+    /// Appends a frame that only says how far the log is synced. As after any other turn,
+    /// `wantsGrowth` and `pendingWrite` say what is to be done.
     public mutating func appendWatermark() {
         invariant(partAt < 0, "a watermark within a transaction's part")
-        closeFrame()
-        openFrame()
+        beginFrame(0)
     }
 
     /// Reserves `bytes` in the open frame, opening one, or another segment, where needed.
@@ -406,12 +410,8 @@ public struct LogWriter: ~Copyable {
         next.lastClosed = open.lastClosed
         ringCount += 1
         unsafe current.initialize(to: next)
-<<<<<<< HEAD
         spare = nil
         isRotationWanted = false
-=======
-        self.spare = nil
->>>>>>> e182967 (simulation: a node's journal in storms, by seed)
     }
 
     private mutating func openFrame() {
@@ -493,12 +493,16 @@ public struct LogWriter: ~Copyable {
         unsafe written = open.pointee.lastWritten
         stated = frameWatermark
         recover(from: .writesShort)
-        if writing < ringCount - 1 {
+        // A segment that was just begun may have nothing yet.
+        while writing < ringCount - 1 {
+            let next = unsafe place(writing)
+            if unsafe next.pointee.used > next.pointee.written { break }
             writing += 1
-            return
         }
+        let last = unsafe current
+        guard unsafe last.pointee.used == last.pointee.written else { return }
         fill = 0
-        unsafe open.pointee.pendingAt = 0
+        unsafe last.pointee.pendingAt = 0
         if capacity > LogWriter.bufferBytesKept {
             unsafe buffer.deallocate()
             capacity = 64 << 10

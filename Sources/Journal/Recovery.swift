@@ -101,6 +101,8 @@ public struct Recovery: Sendable {
         _ disk: any Disk, _ verdicts: [[LogSource.Verdict]]
     ) throws(JournalFailure) {
         do throws(DiskFailure) {
+            // After a kill what was read may be in memory only: a manifest just put in its place.
+            try disk.syncDirectory("")
             for (logs, each) in zip(epochs, verdicts) {
                 for (log, verdict) in zip(logs, each) { try log.settle(disk, verdict) }
             }

@@ -343,6 +343,12 @@ struct JournalRun {
 
     private mutating func beginSnapshot(_ trial: inout JournalTrial) throws {
         guard trial.random.once(in: 3) else { return }
+        // Usually on segments of its own, as a node does it.
+        if trial.random.below(4) > 0 {
+            var isReady = true
+            for shell in shells where !shell.log.rotate() { isReady = false }
+            if !isReady { return try flush(trial.random.below(shells.count), &trial) }
+        }
         let header = SnapshotHeader(epoch: epoch, number: snapshots + 1, starts: appended)
         let first = shells.map { $0.log.openSequence }
         let file = try SnapshotFile(disk, header)

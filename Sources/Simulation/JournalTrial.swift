@@ -355,7 +355,8 @@ public struct JournalTrial {
                 let from = random.below(bytes.count) / 512 * 512
                 // The last frame of a log says how far it was safe. A sector that takes it along
                 // with the frames before is what a power cut does, unless the run was closed.
-                if !closed, from + 512 > bytes.count - 24 { continue }
+                let end = (bytes.lastIndex { $0 != 0 } ?? 0) + 1
+                if !closed, from + 512 > end - 24 { continue }
                 var zeroed = bytes
                 for place in from..<min(from + 512, bytes.count) { zeroed[place] = 0 }
                 copy.place(path, zeroed)
