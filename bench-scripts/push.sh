@@ -120,14 +120,16 @@ fi
 if has flood && takes_part needletail; then
     say flood
     up needletail
-    bench put "127.0.0.1:${port[needletail]}" "${auth[@]}" --table other --keys 100 --requests 100 \
+    bench put "127.0.0.1:${port[needletail]}" "${auth[@]}" --table other --keys 100 --distribution sequential --requests 100 \
         --connections 1 --quiet >/dev/null
     run needletail flood.1 push --listeners 5000 --keys 1 --rate 300 --duration 10s --warmup 3s \
         --drain 10s &
     flood=$!
     sleep 5 # three seconds of connecting and warming up are over, ten of measuring have begun
     # Ahead of the listening thread, which is busy all the time and would make it late.
-    taskset -c "$CLIENT_CPUS" nice -n -15 "$BENCH" get "127.0.0.1:${port[needletail]}" --table other \
+    ahead=(nice -n -15)
+    if [[ ${realtime[*]} ]]; then ahead=(chrt -f 6); fi
+    taskset -c "$CLIENT_CPUS" "${ahead[@]}" "$BENCH" get "127.0.0.1:${port[needletail]}" --table other \
         --keys 100 --rate 200 --connections 8 --duration 5s --warmup 0 --quiet --json \
         >"$results/flood-get.1.needletail.json"
     wait "$flood"
