@@ -296,6 +296,29 @@ private func words(_ message: JSON) -> String {
     }
 
     @Test(arguments: NodeShape.few)
+    func `a socket that needs its token ends with it, and one that does not goes on`(
+        _ shape: NodeShape
+    ) throws {
+        let server = try shape.start(
+            ["--heartbeat", "60s"],
+            environment: ["JWT_EXPIRATION=8s", "ADMIN_PASSWORD=the operator's"])
+        let admin = try server.token("admin", "the operator's")
+        let asAdmin = Caller(try server.connect(), admin)
+        expect(200, try asAdmin.say("PUT", "/closed", "{\"read\":\"authenticated\"}"))
+        let token = try server.token("alice", "alice's secret")
+        let closed = try server.socket("/closed/subscribe?access_token=\(token)")
+        let open = try server.socket("/open/subscribe?access_token=\(token)")
+        let operations = try server.socket("/ws?access_token=\(token)")
+        let write = "{\"id\":1,\"op\":\"put\",\"table\":\"open\",\"key\":\"k\",\"value\":1}"
+        #expect(try operations.ask(write)["status"]?.int == 201)
+        #expect(try closed.hear(withinMs: 20_000) == .close(1008, "The token has ended"))
+        #expect(try operations.ask(write)["status"]?.int == 401)
+        #expect(words(try open.json()) == "k=1")
+        try open.client.send(Socket.frame(9, [1]))
+        #expect(try open.hear() == .pong([1]))
+    }
+
+    @Test(arguments: NodeShape.few)
     func `a drain says bye to listeners, and then goodbye`(_ shape: NodeShape) throws {
         let server = try shape.start()
         let socket = try server.socket("/t/subscribe/k")

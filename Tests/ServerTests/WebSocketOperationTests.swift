@@ -121,7 +121,7 @@ extension TableNode {
         let node = try TableNode.shared(NodeShape(io: io, shards: 2))
         let table = node.table("ws")
         let socket = try node.socket(node.alice)
-        for (key, size) in [("a", 15_000), ("b", 70_000), ("c", 3_000_000)] {
+        for (key, size) in [("a", 15_000), ("b", 70_000), ("c", 400_000)] {
             let value = String(repeating: "v", count: size)
             let put = try socket.ask(
                 "{\"id\":1,\"op\":\"put\",\"table\":\"\(table)\",\"key\":\"\(key)\","

@@ -102,9 +102,13 @@ public final class Socket: Sendable {
         }
     }
 
-    /// The next text message, as JSON.
+    /// The next text message, as JSON. Pings before it are answered.
     public func json(withinMs: Int = Client.patienceMs) throws(ClientError) -> JSON {
-        let heard = try hear(withinMs: withinMs)
+        var heard = try hear(withinMs: withinMs)
+        while case .ping(let payload) = heard {
+            try client.send(Self.frame(10, payload))
+            heard = try hear(withinMs: withinMs)
+        }
         guard case .text(let text) = heard, let json = JSON(text) else {
             throw .malformed("\(heard) where JSON was due")
         }

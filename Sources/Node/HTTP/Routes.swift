@@ -103,6 +103,7 @@ extension Shard {
         _ index: UInt32, _ request: borrowing Request, _ shape: ReplyShape, _ path: TablePath
     ) {
         if routeOperations(index, request.path, request, shape) { return }
+        if routeConsole(index, request.path, request, shape) { return }
         if request.path.equals("/subscribe") { return routeSubscribe(index, request, shape, nil) }
         if !Percent.isPlain(request.path, as: .path) {
             var writer = unsafe ByteWriter(scratch, capacity: Self.scratchBytes)
