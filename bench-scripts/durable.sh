@@ -19,6 +19,7 @@
 #   ROUNDS       runs of each measurement                                           (3)
 #   SECONDS_EACH seconds of one run                                                 (3)
 #   SIZE         bytes of a value                                                   (348)
+#   MANY         records of million, replay and snapshot; the bars are for the default (1000000)
 #   DIR          where the data is kept while measuring                             (a new folder in $TMPDIR)
 #   BASELINE     a needletail without a log; without one, this with --fsync no stands for it
 #   IO           needletail's driver                                                (auto)
@@ -32,6 +33,7 @@ ROUNDS=${ROUNDS:-3}
 SECONDS_EACH=${SECONDS_EACH:-3}
 SIZE=${SIZE:-348}
 IO=${IO:-auto}
+MANY=${MANY:-1000000}
 BASELINE=${BASELINE:-}
 (($# == 0)) || refuse "takes no arguments; its settings are in the environment, see its first lines"
 for part in $PARTS; do
@@ -225,11 +227,11 @@ if has start; then
 fi
 
 if has million || has snapshot; then
-    say "1,000,000 records"
+    say "$MANY records"
     wipe kept
     needletail_command kept --shards 1 --fsync everysec
     start kept --ready is_ready "${command[@]}"
-    fill kept 1000000
+    fill kept "$MANY"
     count=$(count_of kept)
 fi
 
@@ -248,7 +250,7 @@ turns() {
 
 if has snapshot; then
     gets() {
-        bench get "127.0.0.1:${port[kept]}" --table words --keys 1000000 --rate 2000 --connections 16 \
+        bench get "127.0.0.1:${port[kept]}" --table words --keys "$MANY" --rate 2000 --connections 16 \
             --duration "$1" --warmup 200ms --quiet --json
     }
     for ((round = 1; round <= ROUNDS; round++)); do
@@ -296,12 +298,12 @@ stop kept
 rm -rf "$home/kept"
 
 if has replay; then
-    say "replay: 1,000,000 records in the log alone"
+    say "replay: $MANY records in the log alone"
     for ((round = 1; round <= ROUNDS; round++)); do
         wipe kept
         needletail_command kept --shards "$(nproc)" --fsync everysec
         start kept --ready is_ready "${command[@]}"
-        fill kept 1000000
+        fill kept "$MANY"
         count=$(count_of kept)
         # Not stopped but killed, so that nothing is put in order first.
         kill -9 "${pid[kept]}"
