@@ -10,7 +10,7 @@ import Keyspace
 ///         16  u16  shard, u16 zero
 ///         20  u32  CRC-32C of bytes 0..<20 and of what follows, begun with the snapshot's key
 /// then a zstd frame of
-///         u16 tables, u16 content types, u16 owners, u16 zero, u32 bytes of all keys,
+///         u16 tables, u16 content types, u16 owners, u16 coding of the values, u32 bytes of all keys,
 ///         u32 × 4 how many records have a content type, a creation stamp, an expiry, a term
 ///         of each table: u64 space, u8 length; of each type: u16 length; of each owner: u64 × 2
 ///         names of tables, texts of types
@@ -18,7 +18,7 @@ import Keyspace
 ///         value length u32, stamp u64, version u48
 ///         of those whose flag says so, in order: type u16; creation stamp u64, as what it is
 ///         less than the stamp; expiry i64; term u64 and index u64
-///         keys, values
+///         keys, values: as they are, or see `WordCoding`
 /// ```
 ///
 /// A column of numbers of several bytes lies in planes: first the lowest byte of all of them,
@@ -30,6 +30,12 @@ enum SnapshotBlock {
     static let recordsMax = 65_535
     /// The largest value, with all there can be around it.
     static let rawBytesMax = Keyspace.valueBytesMax + (1 << 20)
+
+    /// How the values stand in a block.
+    enum Coding {
+        static let plain: UInt16 = 0
+        static let words: UInt16 = 1
+    }
 
     /// The counts a block begins with.
     static let prefixBytes = 28

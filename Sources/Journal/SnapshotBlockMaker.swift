@@ -12,6 +12,8 @@ struct SnapshotBlockMaker: ~Copyable {
     private var tables = Numbered()
     private var types = Numbered()
     private var owners = Numbered()
+    private var words = WordCoding()
+    private var coded = Scratch(64 << 10)
 
     init() {
         guard let made = unsafe ZSTD_createCCtx() else { fatalError("no memory for zstd") }
@@ -126,7 +128,15 @@ struct SnapshotBlockMaker: ~Copyable {
         raw.need(bytes)
         let at = names(counts)
         fill(rows, from: at, counts, end: bytes)
-        return bytes
+        let valuesAt = bytes - counts.valueBytes
+        guard counts.valueBytes <= WordCoding.bytesMax,
+            let shorter = unsafe words.code(
+                raw.base + valuesAt, counts.valueBytes, into: &coded)
+        else { return bytes }
+        let base = unsafe raw.base
+        unsafe base.put(SnapshotBlock.Coding.words, at: 6)
+        unsafe base.put(UnsafeRawBufferPointer(start: coded.base, count: shorter), at: valuesAt)
+        return valuesAt + shorter
     }
 
     /// First look: which names there are, and how many of everything.

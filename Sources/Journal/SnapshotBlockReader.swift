@@ -7,6 +7,7 @@ struct SnapshotBlockReader: ~Copyable {
     private let context: OpaquePointer
     private var packed = Scratch(SnapshotRows.bytesTarget)
     private var raw = Scratch(SnapshotRows.bytesTarget * 2)
+    private var values = Scratch(64 << 10)
     private var names: [Name] = []
     private var types: [Name] = []
     private var owners: [OwnerID] = []
@@ -82,7 +83,23 @@ struct SnapshotBlockReader: ~Copyable {
         guard columns.keys + keyBytes <= size else { return false }
         let keysEnd = columns.keys + keyBytes
         var keyAt = columns.keys
+        var valueBase = unsafe base
         var valueAt = keysEnd
+        var valuesEnd = size
+        if unsafe base.get(6, UInt16.self) == SnapshotBlock.Coding.words {
+            var bytes = 0
+            for place in 0..<count {
+                bytes += unsafe Int(gather(base + columns.valueCount, count, place, 4))
+            }
+            guard bytes <= WordCoding.bytesMax else { return false }
+            values.need(bytes)
+            let isWhole = unsafe WordCoding.decode(
+                base.bytes(keysEnd, size - keysEnd), into: values.base, size: bytes)
+            guard isWhole else { return false }
+            unsafe valueBase = UnsafeRawPointer(values.base)
+            valueAt = 0
+            valuesEnd = bytes
+        }
         var typeAt = 0
         var createdAt = 0
         var expiresAt = 0
@@ -111,11 +128,11 @@ struct SnapshotBlockReader: ~Copyable {
             record.index = 0
             let keyCount = unsafe Int(gather(base + columns.keyCount, count, place, 2))
             let valueCount = unsafe Int(gather(base + columns.valueCount, count, place, 4))
-            guard keyAt + keyCount <= keysEnd, valueAt + valueCount <= size,
+            guard keyAt + keyCount <= keysEnd, valueAt + valueCount <= valuesEnd,
                 keyCount <= Key.bytesMax
             else { return false }
             unsafe record.key = base.bytes(keyAt, keyCount)
-            unsafe record.value = base.bytes(valueAt, valueCount)
+            unsafe record.value = valueBase.bytes(valueAt, valueCount)
             keyAt += keyCount
             valueAt += valueCount
             if flags & SnapshotBlock.Flag.contentType != 0 {
@@ -148,7 +165,7 @@ struct SnapshotBlockReader: ~Copyable {
             record.slot = unsafe Slot.of(record.key, offset: names[table].offset)
             body(record)
         }
-        return valueAt == size && keyAt == keysEnd
+        return valueAt == valuesEnd && keyAt == keysEnd
     }
 
     /// Reads the names a block begins with; answers where its columns begin, nil when they
@@ -160,9 +177,9 @@ struct SnapshotBlockReader: ~Copyable {
         let tableCount = unsafe Int(base.get(0, UInt16.self))
         let typeCount = unsafe Int(base.get(2, UInt16.self))
         let ownerCount = unsafe Int(base.get(4, UInt16.self))
-        guard unsafe base.get(6, UInt16.self) == 0, tableCount > 0, ownerCount > 0 else {
-            return nil
-        }
+        guard unsafe base.get(6, UInt16.self) <= SnapshotBlock.Coding.words, tableCount > 0,
+            ownerCount > 0
+        else { return nil }
         let tablesAt = SnapshotBlock.prefixBytes
         let typesAt = tablesAt + tableCount * 9
         let ownersAt = typesAt + typeCount * 2

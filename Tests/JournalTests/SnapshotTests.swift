@@ -76,4 +76,45 @@ import Testing
         try Self.take(try Scribe(disk, shards: 2), [])
         #expect(try recovered(disk) == [[]])
     }
+
+    @Test func `keeps text of any letters, and bytes that look like words it would have packed`()
+        throws
+    {
+        let vocabulary = (0..<700).map {
+            "word\($0 % 26)" + String(repeating: "ab", count: $0 % 17)
+        }
+        var samples: [Sample] = []
+        for number in 0..<900 {
+            var sample = Sample(number)
+            var value = number % 7 == 0 ? "\u{80}\u{7FF} naïve " : ""
+            for place in 0..<number % 60 {
+                value += vocabulary[(number * 31 + place * place) % vocabulary.count]
+                value += place % 3 == 0 ? " " : place % 5 == 0 ? "\u{FFFD}" : ", "
+            }
+            sample.value = number % 11 == 0 ? String(repeating: "z", count: number) : value
+            samples.append(sample)
+        }
+        for rowsMax in [1, 40, 1000] {
+            let disk = SimulatedDisk(seed: 4)
+            try Self.take(try Scribe(disk), samples, rowsMax: rowsMax)
+            #expect(try Set(recovered(disk)[0]) == Set(samples))
+            #expect(try Salvage(disk).report.snapshotRecords == 900)
+        }
+    }
+
+    @Test func `of words takes a third of what they take`() throws {
+        let disk = SimulatedDisk(seed: 5)
+        let words = [
+            "the", "north", "wind", "and", "sun", "were", "disputing", "which", "stronger",
+        ]
+        let samples = (0..<2000).map { number in
+            var sample = Sample(number)
+            var random = Random(seed: UInt64(number))
+            sample.value = (0..<60).map { _ in words[random.below(9)] }.joined(separator: " ")
+            return sample
+        }
+        try Self.take(try Scribe(disk), samples)
+        let bytes = samples.reduce(0) { $0 + $1.value.utf8.count }
+        #expect(disk.contents(of: FileNames.snapshot).count < bytes / 3)
+    }
 }
