@@ -51,7 +51,7 @@ enum SnapshotBlock {
         static let all: UInt8 = 127
     }
 
-    /// The level of compression. Measured on word-like JSON in docs/decisions/0006: higher ones
+    /// The level of compression. Measured on word-like JSON in docs/decisions/0007: higher ones
     /// cost more time than they save space.
     static let level: Int32 = 3
 }

@@ -115,7 +115,8 @@ import Testing
         }
     }
 
-    @Test func `costs some 70 bytes beyond key and value alone, and some 45 in a full turn`() throws {
+    @Test func `costs some 70 bytes beyond key and value alone, and some 45 in a full turn`() throws
+    {
         let disk = SimulatedDisk(seed: 5)
         let scribe = try Scribe(disk, sizes: LogWriter.Sizes())
         let before = scribe.logs[0].writer.bytesWritten
