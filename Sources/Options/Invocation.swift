@@ -8,6 +8,8 @@ public enum Invocation: Sendable {
     case importDump(String, Configuration)
     /// `export FILE`: writes an RDB file of what is in the directory.
     case exportDump(String, Configuration)
+    /// `check DIR`: says what a directory is worth.
+    case check(CheckRequest)
     /// `--help` or `--version`: print this on stdout and exit 0.
     case print(String)
 
@@ -16,6 +18,7 @@ public enum Invocation: Sendable {
     public static func read(
         _ arguments: [String], environment: (String) -> String?
     ) throws(OptionsError) -> Invocation {
+        if arguments.first == "check" { return try CheckCommand.read(Array(arguments.dropFirst())) }
         let words = arguments.prefix { $0 != "--" }
         if words.contains("--help") || words.contains("-h") { return .print(OptionsText.help) }
         if words.contains("--version") { return .print(OptionsText.version) }
@@ -96,7 +99,7 @@ private struct Arguments {
     private(set) var file: String?
 
     /// Promised by the contract, so that they are refused by name and not as a strange address.
-    private static let later = ["check", "migrate"]
+    private static let later = ["migrate"]
 
     init(_ arguments: [String]) throws(OptionsError) {
         var rest = arguments[...]

@@ -17,6 +17,7 @@ public enum OptionsText {
             Usage: needletail [LISTEN] [JOIN] [options]
                    needletail import FILE [options]    an RDB file of Redis into a new --dir
                    needletail export FILE [options]    an RDB file out of --dir
+                   \(CheckCommand.usage)
                    needletail --help | --version
 
             Every flag can be set in the environment: --max-value is NEEDLETAIL_MAX_VALUE. A flag beats
@@ -46,6 +47,7 @@ public enum OptionsText {
             needletail [LISTEN] [JOIN] [options]
             needletail import FILE [options]
             needletail export FILE [options]
+            \(CheckCommand.usage)
             needletail --help | --version
             ```
 
@@ -57,7 +59,8 @@ public enum OptionsText {
 
             A value that cannot be used is answered with one line on stderr that names the option, the value
             and the range, and exit code 64. So is an option that this version does not carry out: it is
-            refused, never ignored. The subcommands `check` and `migrate` are refused likewise.
+            refused, never ignored. The subcommand `migrate` is refused likewise; for `check` see
+            [durability.md](durability.md).
 
             """
         for section in Option.Section.allCases {

@@ -18,6 +18,8 @@ do throws(OptionsError) {
         exit(Node.importDump(file, configuration))
     case .exportDump(let file, let configuration):
         exit(Node.exportDump(file, configuration))
+    case .check(let request):
+        exit(DirectoryCheck.run(request))
     }
 } catch {
     let line = Array("\(error)\n".utf8)

@@ -82,7 +82,9 @@ public final class Server {
         if let refusingURing { command += ["--refuse-uring", "\(refusingURing.rawValue)"] }
         if let softFiles { command += ["--soft-files", "\(softFiles)"] }
         command += [Self.binary] + arguments
-        if !arguments.contains("--dir") { command += ["--dir", self.directory] }
+        // A subcommand says by itself what it is about.
+        let serves = arguments.first != "check"
+        if serves, !arguments.contains("--dir") { command += ["--dir", self.directory] }
         pid = try Spawner.shared.spawn(
             command,
             environment: ["PATH=/usr/bin:/bin", "LANG=C"] + Self.sanitizerOptions + environment,

@@ -4,6 +4,8 @@ import Machine
 /// The directory that holds everything a node keeps: made for us alone, and locked, so that two
 /// processes never write to the same files.
 @safe struct DataDirectory: ~Copyable {
+    static let idName = "node-id"
+
     let path: String
     let nodeID: String
     /// The directory itself, open as long as this lives: what the journal's files are named from.
@@ -30,7 +32,7 @@ import Machine
         }
         do throws(SystemError) {
             let id: String
-            if let wanted { id = wanted } else { id = try keptID(path + "/node-id") }
+            if let wanted { id = wanted } else { id = try keptID(path + "/" + idName) }
             let fd = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             guard fd >= 0 else { throw SystemError("open \(path)", errno) }
             return DataDirectory(path: path, nodeID: id, fd: fd, lockFD: lockFD)
