@@ -139,6 +139,21 @@ public final class Client: @unchecked Sendable {
         }
     }
 
+    /// Reads a head and nothing of what follows: the start of a stream. The body is empty.
+    public func replyHead(withinMs: Int = patienceMs) throws(ClientError) -> Reply {
+        let head = try readHead(Deadline.after(ms: withinMs))
+        return Reply(
+            status: head.status, version: head.version, headers: head.headers, body: [],
+            interim: [])
+    }
+
+    /// Whatever has arrived, waiting for something if nothing has; empty at the end.
+    public func heard(withinMs: Int) throws(ClientError) -> [UInt8] {
+        if start == unread.count { _ = try receive(.after(ms: withinMs), "anything") }
+        defer { start = unread.count }
+        return Array(unread[start...])
+    }
+
     /// Reads one answer of any size without keeping it; nil where a byte of its body was not
     /// `filler`.
     public func replySize(
