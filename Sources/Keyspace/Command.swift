@@ -104,6 +104,8 @@ public struct Command {
         case expire
         /// Counts a look at a record without reading it (TOUCH).
         case touch
+        /// Changes a part of a list; see `ListSplice`.
+        case splice
         /// Counts a table's records; the reply's `number`. The key's bytes don't matter.
         case count
     }
@@ -114,6 +116,7 @@ public struct Command {
     public var value: Value
     public var expiry: Expiry
     public var condition: Condition
+    public var splice = ListSplice.none
 
     @inlinable
     public init(

@@ -218,6 +218,7 @@ public struct Keyspace: ~Copyable {
         case .put: return put(command, at: now)
         case .delete: return delete(command, at: now)
         case .expire: return expire(command, at: now)
+        case .splice: return splice(command, at: now)
         case .touch:
             guard let record = get(command.key, at: now) else { return Reply(.missing) }
             return Reply(.found, record)

@@ -6,7 +6,7 @@ public enum ValueKind: UInt8, Sendable {
     case json = 0
     /// Bytes with an interned content type.
     case bytes = 1
-    /// A list; its inner form is the business of the list commands.
+    /// A list, in the form that `ListForm` reads.
     case list = 2
 }
 
@@ -229,6 +229,15 @@ extension Record {
             write(expiryAt + 8, UInt64(0))
         }
         if head.created != head.stamp { write(createdAt, head.created.rawValue) }
+    }
+
+    /// Gives a record that was changed in place another stamp and version. It has a creation stamp
+    /// of its own already, or the new stamp would become it.
+    func renew(_ stamp: Stamp, _ version: UInt64, _ recency: UInt8) {
+        write(6, kind.rawValue | UInt8(truncatingIfNeeded: version >> 32) << 2)
+        write(7, recency)
+        write(8, stamp.rawValue)
+        write(16, UInt32(truncatingIfNeeded: version))
     }
 
     /// Makes this block room that nobody uses.

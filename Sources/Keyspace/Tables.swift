@@ -2,7 +2,7 @@
 public typealias TableNumber = UInt32
 
 /// Who may read a table's records, by any protocol.
-public enum ReadRule: UInt8, Sendable {
+public enum ReadRule: UInt8, Sendable, BitwiseCopyable {
     case open, owner, authenticated
 }
 

@@ -117,7 +117,7 @@ extension Keyspace {
         note(.expired, tombstone, version: version, stamp: stamp, logged: false)
     }
 
-    private func refusal(_ command: borrowing Command, _ live: Record?) -> Reply? {
+    func refusal(_ command: borrowing Command, _ live: Record?) -> Reply? {
         // 'Only if absent' is answered before ownership is: whoever loses the race for a key
         // hears that somebody has it, not that they did something forbidden.
         if command.condition == .absent {

@@ -14,7 +14,6 @@ enum RecordText {
     private static let expiryName: StaticString = ",\"expires_at\":"
     private static let encoding: StaticString = ",\"encoding\":\"base64\""
     private static let null: StaticString = "null"
-    private static let noElements: StaticString = "[]"
 
     /// What every record has: four names and the closing brace.
     private static var frameCount: Int {
@@ -68,7 +67,7 @@ enum RecordText {
         switch record.kind {
         case .json: record.valueCount
         case .bytes: unsafe bytesCount(record.value)
-        case .list: noElements.utf8CodeUnitCount
+        case .list: unsafe listCount(record.value)
         }
     }
 
@@ -84,7 +83,7 @@ enum RecordText {
         switch record.kind {
         case .json: unsafe writer.write(record.value)
         case .bytes: return unsafe writeBytes(record.value, into: &writer)
-        case .list: writer.write(noElements)
+        case .list: return unsafe writeList(record.value, into: &writer)
         }
         return false
     }
@@ -106,6 +105,67 @@ enum RecordText {
         _ = unsafe Base64.encode(bytes, .standard, into: room)
         writer.write(byte: 0x22)
         return true
+    }
+
+    // MARK: Lists
+
+    /// Whether all elements are text; else all are shown in base64.
+    private static func isText(_ list: ListForm) -> Bool {
+        var place = 0
+        while place < list.used {
+            let (bytes, next) = unsafe list.element(at: place)
+            guard unsafe UTF8Text.isValid(bytes) else { return false }
+            place = next
+        }
+        return true
+    }
+
+    @inline(never)
+    private static func listCount(_ value: UnsafeRawBufferPointer) -> Int {
+        let list = unsafe ListForm(value)
+        let isText = isText(list)
+        var count = 2 + max(0, list.count - 1)
+        var place = 0
+        while place < list.used {
+            let (bytes, next) = unsafe list.element(at: place)
+            if isText {
+                unsafe count += JSONString.encodedCount(bytes)
+            } else {
+                count += Base64.encodedCount(bytes.count, .standard) + 2
+            }
+            place = next
+        }
+        return isText ? count : count + encoding.utf8CodeUnitCount
+    }
+
+    @inline(never)
+    private static func writeList(
+        _ value: UnsafeRawBufferPointer, into writer: inout ByteWriter
+    ) -> Bool {
+        let list = unsafe ListForm(value)
+        let isText = isText(list)
+        writer.write(byte: UInt8(ascii: "["))
+        var place = 0
+        while place < list.used {
+            if place > 0 { writer.write(byte: UInt8(ascii: ",")) }
+            let (bytes, next) = unsafe list.element(at: place)
+            if isText {
+                let count = unsafe JSONString.encodedCount(bytes)
+                let room = unsafe UnsafeMutableRawBufferPointer(
+                    start: writer.reserve(count), count: count)
+                _ = unsafe JSONString.encode(bytes, into: room)
+            } else {
+                writer.write(byte: 0x22)
+                let count = Base64.encodedCount(bytes.count, .standard)
+                let room = unsafe UnsafeMutableRawBufferPointer(
+                    start: writer.reserve(count), count: count)
+                _ = unsafe Base64.encode(bytes, .standard, into: room)
+                writer.write(byte: 0x22)
+            }
+            place = next
+        }
+        writer.write(byte: UInt8(ascii: "]"))
+        return !isText
     }
 
     private static func decimalCount(_ number: Int64) -> Int {
