@@ -60,7 +60,7 @@ let package = Package(
             dependencies: ["Machine", "Wire", "Keyspace", "Journal", "Identity", "Options"],
             exclude: [
                 "README.md", "Accounts/README.md", "Durability/README.md", "Events/README.md",
-                "Operations/README.md", "Tables/README.md", "WebSocket/README.md",
+                "Operations/README.md", "RESP/README.md", "Tables/README.md", "WebSocket/README.md",
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -116,7 +116,7 @@ let package = Package(
             swiftSettings: testing),
         .testTarget(name: "TidyTests", swiftSettings: testing),
         .testTarget(
-            name: "ServerTests", dependencies: ["TestClient", "needletail", "leash"],
+            name: "ServerTests", dependencies: ["TestClient", "Wire", "needletail", "leash"],
             exclude: ["README.md"],
             swiftSettings: testing),
     ]

@@ -29,6 +29,31 @@ public struct SocketAddress: Sendable {
         return address
     }
 
+    /// The other end of a connected socket; nil when it is gone.
+    public static func peer(of fd: Int32) -> SocketAddress? {
+        unsafe named { unsafe getpeername(fd, $0, $1) }
+    }
+
+    /// Our end of a socket.
+    public static func local(of fd: Int32) -> SocketAddress? {
+        unsafe named { unsafe getsockname(fd, $0, $1) }
+    }
+
+    private static func named(
+        _ ask: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+    ) -> SocketAddress? {
+        var address = SocketAddress(
+            storage: sockaddr_storage(), length: socklen_t(MemoryLayout<sockaddr_storage>.size))
+        var length = address.length
+        let result = unsafe withUnsafeMutablePointer(to: &address.storage) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe ask($0, &length)
+            }
+        }
+        address.length = length
+        return result == 0 ? address : nil
+    }
+
     /// True where only this machine can reach it.
     public var isLoopback: Bool {
         unsafe withUnsafeBytes(of: storage) { bytes in

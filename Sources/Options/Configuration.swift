@@ -11,6 +11,8 @@ public struct Configuration: Sendable {
     public var connectionsMax: Int?
     /// nil: others are told the listen address.
     public var advertise: Address?
+    /// A further listener on which only RESP is spoken.
+    public var respListen: Address?
     /// nil: a random id, kept in `dir`.
     public var nodeID: String?
     /// nil: a share of what the machine or the cgroup has.

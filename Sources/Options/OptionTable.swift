@@ -28,6 +28,10 @@ extension Option {
             default: .automatic("the limit of open files less a reserve"),
             doc: "Connections held at once. One more is answered 503 with Retry-After and closed."),
         Option(
+            "resp", .node, .address(ports: 0...65535) { $0.respListen = $1 },
+            default: .automatic("none: RESP is spoken on the main port"),
+            doc: "A further listener, for RESP alone, inline commands included."),
+        Option(
             "advertise", .node, .address(ports: 1...65535) { $0.advertise = $1 },
             default: .automatic("the listen address"),
             doc: "The address others are told; needed behind 0.0.0.0 or NAT."),
@@ -176,7 +180,6 @@ extension Option {
 
     private static let later: [Option] = [
         upcoming("JOIN", "HOST:PORT", way: .position, "A member of the cluster to join."),
-        upcoming("resp", "HOST:PORT", "A further listener, for RESP, inline commands included."),
         upcoming("resp-cluster", "proxy|redirect", "Whether RESP clients get -MOVED."),
         upcoming("ftp", "HOST:PORT", "A listener for FTP."),
         upcoming("ftp-passive", "LO-HI", "The ports of FTP's passive mode."),

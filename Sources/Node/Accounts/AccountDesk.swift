@@ -127,9 +127,10 @@ enum LoginAnswer: Equatable {
 
     /// Somebody gave a name and a secret. nil: `nextAnswer` will have the answer, once, unless
     /// `forget` comes first. `asker` is the caller's number for them and has one login at a time.
+    /// With `onlyKnown` a name that nobody has is refused, not given to whoever asks first.
     mutating func login(
         name: UnsafeRawBufferPointer, secret: UnsafeRawBufferPointer, from address: IPAddress,
-        asker: UInt64, nowMs: UInt64, monotonicNs: UInt64
+        asker: UInt64, onlyKnown: Bool = false, nowMs: UInt64, monotonicNs: UInt64
     ) -> LoginAnswer? {
         guard let name = unsafe UserName(name.bytes) else { return .badName }
         guard let secret = unsafe Identity.Secret(secret.bytes) else { return .badSecret }
@@ -139,6 +140,8 @@ enum LoginAnswer: Equatable {
         case .attempt(let begun): attempt = begun
         case .wait(let seconds): return .throttled(retryAfterS: Int(clamping: seconds))
         }
+        // The throttle has counted it as a guess that failed.
+        if onlyKnown, name != .admin, users.account(named: name) == nil { return .wrongSecret }
         let place = unsafe LoginJob.make(
             inbox: inbox, asker: asker, name: name, attempt: attempt, secret: secret,
             cost: settings.cost)

@@ -11,6 +11,8 @@ extension Message {
         var address: IPAddress
         var nameCount: UInt32
         var secretCount: UInt32
+        /// Whether a name that nobody has is refused rather than given to the asker.
+        var onlyKnown: Bool
     }
 }
 
@@ -76,9 +78,7 @@ extension Shard {
         let address = client(of: request, from: PeerAddress.of(driver.fd(of: index)))
 
         let ticket = awaitAnswer(index, shape)
-        if unsafe desk != nil {
-            unsafe login(name, secret, from: address, asker: Asker(shard: number, ticket: ticket))
-        } else if unsafe !post(name, secret, from: address, ticket: ticket) {
+        if unsafe !askDesk(name, secret, from: address, ticket: ticket, onlyKnown: false) {
             deliver(ticket) { shard, index, shape in
                 shard.replyError(
                     index, shape, .serviceUnavailable, "Too many logins are under way")
@@ -110,16 +110,30 @@ extension Shard {
         return walk.client
     }
 
+    /// Brings a name and a secret before the desk, wherever that is. False: its mailbox is full.
+    mutating func askDesk(
+        _ name: UnsafeRawBufferPointer, _ secret: UnsafeRawBufferPointer, from address: IPAddress,
+        ticket: UInt64, onlyKnown: Bool
+    ) -> Bool {
+        if unsafe desk != nil {
+            unsafe login(
+                name, secret, from: address, asker: Asker(shard: number, ticket: ticket),
+                onlyKnown: onlyKnown)
+            return true
+        }
+        return unsafe post(name, secret, from: address, ticket: ticket, onlyKnown: onlyKnown)
+    }
+
     // MARK: The desk's side
 
     private mutating func login(
         _ name: UnsafeRawBufferPointer, _ secret: UnsafeRawBufferPointer, from address: IPAddress,
-        asker: Asker
+        asker: Asker, onlyKnown: Bool
     ) {
         guard let desk = unsafe desk else { return }
         let answer = unsafe desk.pointee.login(
             name: name, secret: secret, from: address, asker: asker.number,
-            nowMs: UInt64(wallMs), monotonicNs: Clock.monotonicNs())
+            onlyKnown: onlyKnown, nowMs: UInt64(wallMs), monotonicNs: Clock.monotonicNs())
         if let answer { deliver(answer, to: asker) }
         storeAccounts()
     }
@@ -172,19 +186,20 @@ extension Shard {
         unsafe login(
             UnsafeRawBufferPointer(rebasing: message[start..<middle]),
             UnsafeRawBufferPointer(rebasing: message[middle..<middle + Int(head.secretCount)]),
-            from: head.address, asker: Asker(shard: shard, ticket: head.ticket))
+            from: head.address, asker: Asker(shard: shard, ticket: head.ticket),
+            onlyKnown: head.onlyKnown)
     }
 
     private mutating func post(
         _ name: UnsafeRawBufferPointer, _ secret: UnsafeRawBufferPointer, from address: IPAddress,
-        ticket: UInt64
+        ticket: UInt64, onlyKnown: Bool
     ) -> Bool {
         let size = MemoryLayout<Message.Login>.size + name.count + secret.count
         guard let place = unsafe mailbox(to: 0).reserve(size) else { return false }
         unsafe place.storeBytes(
             of: Message.Login(
                 ticket: ticket, address: address, nameCount: UInt32(name.count),
-                secretCount: UInt32(secret.count)),
+                secretCount: UInt32(secret.count), onlyKnown: onlyKnown),
             as: Message.Login.self)
         let names = unsafe place + MemoryLayout<Message.Login>.size
         unsafe UnsafeMutableRawBufferPointer(start: names, count: name.count).copyMemory(from: name)

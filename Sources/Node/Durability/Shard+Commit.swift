@@ -27,6 +27,7 @@ extension Shard {
 
     private mutating func recordChange(_ number: Int) {
         let change = keyspace.change(number)
+        if notifies { announce(change) }
         // An expiry follows from the record's own time and is not logged.
         guard change.position > 0, let keeper = unsafe keeper else { return }
         // A table that another shard has made since.
@@ -47,9 +48,20 @@ extension Shard {
         case .get, .touch, .count: return true
         case .put, .delete: break
         case .expire: bytes += keyspace.get(command.key, at: wallMs)?.valueCount ?? 0
+        case .splice:
+            // The list may be written anew, with half as much again for room.
+            let before = keyspace.get(command.key, at: wallMs)?.valueCount ?? 0
+            bytes += unsafe (before + command.splice.inserted.count) * 2
         }
         guard let keeper = unsafe keeper else { return false }
         return unsafe keeper.pointee.hasRoom(bytes + LogRecord.overheadBytesMax)
+    }
+
+    /// Whether so many deletions have their place in the log.
+    mutating func hasLogRoom(deleting count: Int) -> Bool {
+        guard let keeper = unsafe keeper else { return false }
+        return unsafe keeper.pointee.hasRoom(
+            count * (Key.bytesMax + LogRecord.overheadBytesMax))
     }
 
     /// What a write is told that has no place on the disk.
@@ -108,6 +120,9 @@ extension Shard {
 
     /// Makes an answer that tells of a write into one that doesn't.
     private func refuse(_ answer: UnsafeMutableRawPointer) {
+        if unsafe answer.load(as: Message.Kind.self) == .commandReply {
+            return unsafe withholdReply(answer)
+        }
         let head = unsafe answer.assumingMemoryBound(to: Message.Answer.self)
         let body: StaticString =
             "{\"error\":\"The disk failed at this write: it may or may not have been made\"}"

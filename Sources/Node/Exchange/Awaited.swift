@@ -19,6 +19,8 @@ import Machine
     /// A part of a request about many keys, and which.
     var gather: UnsafeMutablePointer<Gather>? = nil
     var slot: UInt32 = 0
+    /// A part of a transaction over shards; `slot` says which.
+    var transaction: UnsafeMutablePointer<RESPTransaction>? = nil
     /// The number of an account on its way to the store; 0: of none.
     var account: UInt64 = 0
     /// What was asked on a WebSocket, where answers come in any order.
@@ -36,6 +38,8 @@ import Machine
     /// Requests of one shard that can be under way on others at a time.
     static let capacity = 16 * 1024
     static let none = UInt32.max
+    /// 16 MiB of a shard at most, when all of its places were in use at a time.
+    private static let keptBytesMax = 1024
     /// For work whose answer nobody waits for: no place has it.
     static let noTicket = UInt64.max
 
@@ -65,9 +69,13 @@ import Machine
     mutating func take(for connection: UInt32, _ shape: ReplyShape) -> UInt32 {
         invariant(hasFree, "no place for an answer")
         let place: UInt32
+        var kept: UnsafeMutablePointer<UInt8>? = nil
+        var capacity = 0
         if freeCount > 0 {
             freeCount -= 1
             place = unsafe free[freeCount]
+            unsafe kept = unsafe places[Int(place)].bytes
+            capacity = unsafe places[Int(place)].capacity
         } else {
             place = UInt32(untouched)
             untouched += 1
@@ -76,14 +84,19 @@ import Machine
         unsafe (places + Int(place)).initialize(
             to: Awaited(
                 connection: connection, next: Self.none, serial: serial, shape: shape,
-                isReady: false, isRemote: true, bytes: nil, count: 0, capacity: 0))
+                isReady: false, isRemote: true, bytes: kept, count: 0, capacity: capacity))
         return place
     }
 
     mutating func give(_ place: UInt32) {
         let entry = unsafe places + Int(place)
-        unsafe entry.pointee.bytes?.deallocate()
-        unsafe entry.pointee.bytes = nil
+        // A short reply's memory stays for the next one.
+        if unsafe entry.pointee.capacity > Self.keptBytesMax {
+            unsafe entry.pointee.bytes?.deallocate()
+            unsafe entry.pointee.bytes = nil
+            unsafe entry.pointee.capacity = 0
+        }
+        unsafe entry.pointee.count = 0
         unsafe entry.pointee.serial = 0
         unsafe free[freeCount] = place
         freeCount += 1

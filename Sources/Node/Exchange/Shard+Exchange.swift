@@ -20,13 +20,37 @@ extension Shard {
 
     /// False: the mailbox is full, try again next turn.
     mutating func post(_ work: TableWork, to target: Int, ticket: UInt64) -> Bool {
+        guard let place = unsafe mailbox(to: target).reserve(messageBytes(work)) else {
+            return false
+        }
+        unsafe write(work, ticket: ticket, to: place)
+        return true
+    }
+
+    /// Keeps work on a key of this shard until no transaction holds the key.
+    mutating func waitForHold(_ work: TableWork, ticket: UInt64) {
+        let size = messageBytes(work)
+        let message = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 8)
+        unsafe write(work, ticket: ticket, to: message.baseAddress.unsafelyUnwrapped)
+        let claim = Holds.Claim(keys: [work.hash], isAll: false)
+        unsafe putOff(UnsafeRawBufferPointer(message), claim, from: number)
+        unsafe message.deallocate()
+    }
+
+    private func messageBytes(_ work: TableWork) -> Int {
+        let valueInline = unsafe work.value.count <= Message.inlineBytesMax
+        let ifMatchCount = unsafe work.ifMatch.map { $0.count } ?? 0
+        let ifNoneMatchCount = unsafe work.ifNoneMatch.map { $0.count } ?? 0
+        return unsafe MemoryLayout<Message.Work>.size + work.key.count + ifMatchCount
+            + ifNoneMatchCount + (valueInline ? work.value.count : 0)
+    }
+
+    private func write(
+        _ work: TableWork, ticket: UInt64, to place: UnsafeMutableRawPointer
+    ) {
         let valueInline = unsafe work.value.count <= Message.inlineBytesMax
         let ifMatchCount = unsafe work.ifMatch.map { $0.count } ?? -1
         let ifNoneMatchCount = unsafe work.ifNoneMatch.map { $0.count } ?? -1
-        let size =
-            unsafe MemoryLayout<Message.Work>.size + work.key.count + max(ifMatchCount, 0)
-            + max(ifNoneMatchCount, 0) + (valueInline ? work.value.count : 0)
-        guard let place = unsafe mailbox(to: target).reserve(size) else { return false }
         var memory: UnsafeMutableRawPointer? = nil
         if !valueInline {
             let copy = unsafe UnsafeMutableRawBufferPointer.allocate(
@@ -52,7 +76,6 @@ extension Shard {
         unsafe add(work.ifMatch)
         unsafe add(work.ifNoneMatch)
         if valueInline { unsafe add(work.value) }
-        return true
     }
 
     /// Answers with an outcome: now, or when what it tells of is safe. To this shard itself it comes
@@ -232,8 +255,17 @@ extension Shard {
     mutating func receive(_ message: UnsafeRawBufferPointer, from shard: Int) {
         if isLoading { takeLoaded() }
         switch unsafe message.load(as: Message.Kind.self) {
-        case .connection: unsafe open(message.load(as: Message.Connection.self).fd)
-        case .work: unsafe carryOut(message, from: shard)
+        case .connection:
+            let connection = unsafe message.load(as: Message.Connection.self)
+            open(connection.fd, listener: connection.listener)
+        case .work:
+            if hasHolds, case let hash = unsafe message.load(as: Message.Work.self).hash,
+                mustWait(hash)
+            {
+                unsafe putOff(message, Holds.Claim(keys: [hash], isAll: false), from: shard)
+            } else {
+                unsafe carryOut(message, from: shard)
+            }
         case .answer: unsafe deliver(message)
         case .list: unsafe receiveList(message, from: shard)
         case .page: unsafe receivePage(message, from: shard)
@@ -243,6 +275,10 @@ extension Shard {
         case .told: unsafe receiveTold(message)
         case .event: unsafe receiveEvent(message, from: shard)
         case .lost: receiveLost(from: shard)
+        case .command: unsafe receiveCommand(message, from: shard)
+        case .commandReply: unsafe receiveReply(message)
+        case .hold: unsafe receiveHold(message, from: shard)
+        case .release: unsafe releaseHold(message.load(as: Message.Release.self).transaction)
         }
     }
 

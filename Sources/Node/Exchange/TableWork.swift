@@ -58,6 +58,10 @@ enum Message {
         case told
         case event
         case lost
+        case command
+        case commandReply
+        case hold
+        case release
     }
 
     /// A value or body longer than this travels as a pointer, so that one message never fills a
@@ -67,6 +71,7 @@ enum Message {
     struct Connection {
         var kind = Kind.connection
         var fd: Int32
+        var listener: UInt32
     }
 
     @safe struct Work {

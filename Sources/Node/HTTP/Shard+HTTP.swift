@@ -15,6 +15,18 @@ extension Shard {
             unsafe connection.pointee.turnRequests = settings.turnRequestsMax
             unsafe connection.pointee.turnBytes = settings.turnBytesMax
         }
+        if case .unknown = unsafe connection.pointee.session, count > 0 {
+            // The first byte tells what the client speaks.
+            let first = unsafe bytes[0]
+            let isRESP =
+                unsafe connection.pointee.flags.contains(.respListener)
+                || first == UInt8(ascii: "*") || first == UInt8(ascii: "$")
+            if isRESP, unsafe connection.pointee.flags.contains(.refused) {
+                return refuseCommands(index, count)
+            }
+            unsafe connection.pointee.session =
+                isRESP ? unsafe .resp(makeSession(index)) : .http
+        }
         var used = 0
         while used < count, mayServe(index) {
             if unsafe connection.pointee.turnRequests <= 0 || connection.pointee.turnBytes <= 0 {
@@ -28,6 +40,8 @@ extension Shard {
             let step: Int
             if case .webSocket(let session) = unsafe connection.pointee.session {
                 step = unsafe takeFrame(index, session, bytes + used, count: count - used)
+            } else if case .resp(let session) = unsafe connection.pointee.session {
+                step = unsafe takeCommands(index, session, bytes + used, count: count - used)
             } else if unsafe connection.pointee.phase == .body {
                 step = unsafe takeBody(index, bytes + used, count: count - used)
             } else {

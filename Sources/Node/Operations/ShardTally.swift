@@ -13,6 +13,9 @@ struct ShardTally: BitwiseCopyable {
     var answers4xx: UInt64 = 0
     var answers5xx: UInt64 = 0
 
+    /// Commands of RESP carried out on this shard.
+    var commands: UInt64 = 0
+
     var receivedBytes: UInt64 = 0
     var sentBytes: UInt64 = 0
 

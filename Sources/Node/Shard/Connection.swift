@@ -25,7 +25,10 @@ internal import Wire
 
     /// What is spoken, and what a protocol other than HTTP remembers.
     @safe enum Session {
+        /// Nothing has come yet.
+        case unknown
         case http
+        case resp(UnsafeMutablePointer<RESPSession>)
         case webSocket(UnsafeMutablePointer<WebSocketSession>)
     }
 
@@ -54,6 +57,8 @@ internal import Wire
         static let awaitsLoading = Flags(rawValue: 1 << 7)
         /// The streamed answer has no chunks: to HTTP/1.0 it ends with the connection.
         static let unframed = Flags(rawValue: 1 << 8)
+        /// Accepted by the listener on which only RESP is spoken.
+        static let respListener = Flags(rawValue: 1 << 7)
         /// Earlier requests wait for answers from other threads, so replies are laid aside.
         static let diverted = Flags(rawValue: 1 << 9)
         /// A request about many keys is under way: what follows it may concern the same keys.
@@ -64,7 +69,7 @@ internal import Wire
 
     var state = State.free
     var phase = Phase.head
-    var session = Session.http
+    var session = Session.unknown
     var deadlineMeaning = Deadline.idle
     var flags: Flags = []
     var deadlineMs: UInt64 = 0
@@ -75,6 +80,11 @@ internal import Wire
     var input = Input()
     /// A request whose body is still arriving.
     var arriving: UnsafeMutablePointer<ArrivingRequest>? = nil
+    /// What a connection that speaks RESP has besides.
+    var resp: UnsafeMutablePointer<RESPSession>? {
+        guard case .resp(let session) = session else { return nil }
+        return unsafe session
+    }
 
     /// A chain of blocks: sending goes on at the first, replies are added at the last.
     var firstBlock = Connection.noBlock

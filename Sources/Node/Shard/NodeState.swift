@@ -17,6 +17,8 @@ import Synchronization
     /// Those within the bound; refused ones are counted by their shards.
     let connections = Atomic<Int>(0)
     let bodyBytes = Atomic<Int>(0)
+    /// Which changes of keys are told on channels (`notify-keyspace-events`).
+    let keyEvents = Atomic<UInt32>(0)
     /// Connections of each shard, for dealing the next one to the least burdened.
     let shardConnections: UnsafeMutablePointer<Atomic<Int>>
     let shardCount: Int

@@ -9,31 +9,32 @@ extension Shard {
 
     /// Hands an accepted socket to the shard with the fewest connections. Few connections are
     /// dealt evenly that way, which the kernel's own spreading over listeners does not do.
-    mutating func deal(_ fd: Int32) {
+    mutating func deal(_ fd: Int32, listener: UInt32) {
         let target = unsafe state.pointee.leastBurdened
         // Counted here, so that a whole batch of accepts is spread as well.
         unsafe state.pointee.shardConnections[target].add(1, ordering: .relaxed)
-        if target != number, post(fd, to: target) { return }
+        if target != number, post(fd, listener: listener, to: target) { return }
         if target != number {
             // The other shard's mailbox is full: it is busier than its count tells.
             unsafe state.pointee.shardConnections[target].subtract(1, ordering: .relaxed)
             unsafe state.pointee.shardConnections[number].add(1, ordering: .relaxed)
         }
-        open(fd)
+        open(fd, listener: listener)
     }
 
-    private mutating func post(_ fd: Int32, to target: Int) -> Bool {
+    private mutating func post(_ fd: Int32, listener: UInt32, to target: Int) -> Bool {
         let writer = mailbox(to: target)
         guard let place = unsafe writer.reserve(MemoryLayout<Message.Connection>.size) else {
             return false
         }
-        unsafe place.storeBytes(of: Message.Connection(fd: fd), as: Message.Connection.self)
+        unsafe place.storeBytes(
+            of: Message.Connection(fd: fd, listener: listener), as: Message.Connection.self)
         return true
     }
 
     /// Begins to serve a socket. Over the node's bound it is still let in, as long as there are
     /// slots for that, to be told so in words.
-    mutating func open(_ fd: Int32) {
+    mutating func open(_ fd: Int32, listener: UInt32) {
         let total = unsafe state.pointee.connections.add(1, ordering: .relaxed).newValue
         let isOver = total > settings.connectionsMax
         // A refused one takes nobody's place: else a crowd that comes back again and again would
@@ -54,6 +55,9 @@ extension Shard {
         unsafe connection.initialize(to: Connection())
         unsafe connection.pointee.flags = listed
         unsafe connection.pointee.state = .open
+        if listener == Self.respListener {
+            unsafe connection.pointee.flags.insert(.respListener)
+        }
         unsafe connection.pointee.deadlineMs = nowMs + settings.idleTimeoutMs
         if isOver {
             refusedCount += 1
@@ -69,17 +73,18 @@ extension Shard {
         driver.receive(index)
     }
 
-    mutating func acceptStopped(_ result: Int32) {
-        if acceptsNoMoreRequests || result == -ECANCELED { return stopListening() }
+    mutating func acceptStopped(_ listener: UInt32, _ result: Int32) {
+        if acceptsNoMoreRequests || result == -ECANCELED { return closeListener(listener) }
         log.warn("accept paused", ("error", SystemError.text(of: -result)))
         acceptRetryMs = nowMs + Self.acceptRetryAfterMs
     }
 
     /// Closing the listener refuses whoever is still in the kernel's queue, at once.
-    mutating func stopListening() {
-        guard listenerFD >= 0 else { return }
-        Glibc.close(listenerFD)
-        listenerFD = -1
+    mutating func closeListener(_ listener: UInt32) {
+        guard unsafe listenerFDs[Int(listener)] >= 0 else { return }
+        unsafe Glibc.close(listenerFDs[Int(listener)])
+        unsafe listenerFDs[Int(listener)] = -1
+        for other in 0..<Self.listenersMax where unsafe listenerFDs[other] >= 0 { return }
         // The other shards may end now: nobody deals them a socket any more.
         unsafe state.pointee.listens.store(false, ordering: .sequentiallyConsistent)
         unsafe state.pointee.wakeAll()
@@ -104,7 +109,7 @@ extension Shard {
             if flags.contains(.closeAfterReply) { return linger(index) }
             if flags.contains(.peerEnded) { return close(index) }
             // A connection that a drain found busy goes when it is done.
-            let isIdle = unsafe connection.pointee.phase == .head && isHTTP(index)
+            let isIdle = unsafe connection.pointee.phase == .head && pausesBetweenRequests(index)
             if acceptsNoMoreRequests, isIdle, unsafe connection.pointee.input.count == 0 {
                 return linger(index)
             }
@@ -136,7 +141,7 @@ extension Shard {
             }
         } else if flags.contains(.awaitsLoading) {
             setDeadline(index, .idle, after: ShardSettings.loadingWaitMs)
-        } else if unread > 0, !flags.contains(.runnable) {
+        } else if unread > 0, !flags.contains(.runnable), unsafe connection.pointee.resp == nil {
             // Not extended by further bytes: the whole head has this long.
             if unsafe connection.pointee.deadlineMeaning != .head {
                 setDeadline(index, .head, after: settings.headerTimeoutMs)
@@ -148,6 +153,12 @@ extension Shard {
 
     mutating func isHTTP(_ index: UInt32) -> Bool {
         if case .http = unsafe connections[Int(index)].session { return true }
+        return false
+    }
+
+    /// What is spoken in requests and replies, so that there is a moment between two.
+    private mutating func pausesBetweenRequests(_ index: UInt32) -> Bool {
+        guard case .webSocket = unsafe connections[Int(index)].session else { return true }
         return false
     }
 
@@ -185,6 +196,9 @@ extension Shard {
         // Whatever follows sets a deadline of its own, which has to find no entry in its way.
         unsafe connection.pointee.timerMs = UInt64.max
         switch unsafe connection.pointee.deadlineMeaning {
+        // Clients of RESP keep connections for when they are needed, as they may with Redis.
+        case .idle where unsafe connection.pointee.resp != nil:
+            setDeadline(index, .idle, after: settings.idleTimeoutMs)
         case .idle, .send, .linger: close(index)
         case .beat:
             if case .webSocket(let session) = unsafe connection.pointee.session {
@@ -261,6 +275,7 @@ extension Shard {
         dropStream(index)
         dropArriving(index)
         dropSocket(index)
+        endSession(index)
         if unsafe connection.pointee.flags.contains(.refused) {
             refusedCount -= 1
         } else {

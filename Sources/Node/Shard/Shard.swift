@@ -52,6 +52,8 @@ import Wire
     /// Decides on logins; the first shard has it.
     let desk: UnsafeMutablePointer<AccountDesk>?
 
+    /// What serving RESP takes.
+    let resp: UnsafeMutablePointer<RESPState>
     var awaited: AwaitedPool
     /// Where a reply is written that is not to be sent before others.
     let aside: UnsafeMutablePointer<UInt8>
@@ -93,7 +95,10 @@ import Wire
     var inputBlocks = 0
     /// Memory of unread input that lies outside the pool.
     var ownInputBytes = 0
-    var listenerFD: Int32 = -1
+    /// The listeners of the shard that accepts: the main one, and the one for RESP alone.
+    let listenerFDs: UnsafeMutablePointer<Int32>
+    static let listenersMax = 2
+    static let respListener: UInt32 = 1
     var acceptRetryMs: UInt64? = nil
     var nowMs: UInt64
     /// The time of day, in milliseconds since 1970, as this turn sees it.
@@ -157,6 +162,10 @@ import Wire
         unsafe head.initialize(to: HTTPRequestHead())
         unsafe scratch = .allocate(capacity: Self.scratchBytes)
         unsafe aside = .allocate(capacity: BlockPool.blockBytes)
+        unsafe listenerFDs = .allocate(capacity: Self.listenersMax)
+        unsafe listenerFDs.initialize(repeating: -1, count: Self.listenersMax)
+        unsafe resp = .allocate(capacity: 1)
+        unsafe resp.initialize(to: RESPState(shard: start.number))
         unsafe backlogs = unsafe Array(repeating: [], count: start.state.pointee.shardCount)
         self.keyspace = keyspace
         durability = start.durability
@@ -199,9 +208,9 @@ import Wire
 
     // MARK: The loop
 
-    mutating func startAccepting(_ fd: Int32) {
-        listenerFD = fd
-        driver.accept(listener: 0, fd: fd)
+    mutating func startAccepting(_ fd: Int32, listener: UInt32) {
+        unsafe listenerFDs[Int(listener)] = fd
+        driver.accept(listener: listener, fd: fd)
     }
 
     /// Serves until the node has drained.
@@ -215,6 +224,7 @@ import Wire
             readMailboxes()
             resumeRunnable()
             resumeGathers()
+            resumeTransactions()
             expireTimers()
             tendKeyspace()
             goOnSnapshot()
@@ -278,7 +288,10 @@ import Wire
         }
         if let retry = acceptRetryMs, retry <= nowMs {
             acceptRetryMs = nil
-            if !isDraining { driver.accept(listener: 0, fd: listenerFD) }
+            for listener in 0..<Self.listenersMax where !isDraining {
+                let fd = unsafe listenerFDs[listener]
+                if fd >= 0 { driver.accept(listener: UInt32(listener), fd: fd) }
+            }
         }
         if pool.isExhausted { closeMostStalled() }
     }
@@ -290,8 +303,8 @@ import Wire
             received(
                 completion.index, buffer: completion.buffer, count: Int(completion.result))
         case .sent: sent(completion.index, result: completion.result)
-        case .accepted: deal(completion.result)
-        case .acceptStopped: acceptStopped(completion.result)
+        case .accepted: deal(completion.result, listener: completion.index)
+        case .acceptStopped: acceptStopped(completion.index, completion.result)
         case .ended: peerEnded(completion.index, result: completion.result)
         case .closed: closed(completion.index)
         case .woken:
@@ -390,9 +403,11 @@ import Wire
         if acceptRetryMs != nil {
             // Accepting pauses: there is nothing that the driver could tell the end of.
             acceptRetryMs = nil
-            stopListening()
-        } else if listenerFD >= 0 {
-            driver.stopAccepting(listener: 0)
+            for listener in 0..<Self.listenersMax { closeListener(UInt32(listener)) }
+        } else {
+            for listener in 0..<Self.listenersMax where unsafe listenerFDs[listener] >= 0 {
+                driver.stopAccepting(listener: UInt32(listener))
+            }
         }
         for index in 0..<untouchedSlots {
             let connection = unsafe connections + index

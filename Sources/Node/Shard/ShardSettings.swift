@@ -25,6 +25,13 @@ import Wire
     var streamBufferBytes = 256 * 1024
     var corsOrigin = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
     var allowsAnyOrigin = true
+    /// Whether only this machine can reach the listeners.
+    var listenerIsLoopback = false
+    var respListenerIsLoopback = false
+    /// There is an `ADMIN_PASSWORD`.
+    var hasAdmin = false
+    var memoryBytesMax = 0
+    var evicts = false
 
     /// What JSON around the largest value may add to a body.
     static let bodyBytesBeyondValue = 64 * 1024

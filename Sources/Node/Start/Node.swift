@@ -34,6 +34,7 @@ public enum Node {
         let address = try SocketAddress.resolve(
             host: configuration.listen.host, port: configuration.listen.port)
         let listener = try Listener.listen(on: address)
+        let respListener = try listenForRESP(configuration)
         let keyspace = try keyspaceSettings(configuration, shardCount: shardCount)
         let choice = try chooseIO(configuration)
 
@@ -41,6 +42,11 @@ public enum Node {
             configuration.connectionsMax ?? descriptors.connectionsMax,
             descriptors.connectionsMax)
         var settings = shardSettings(configuration, connectionsMax: connectionsMax)
+        settings.listenerIsLoopback = listener.address.isLoopback
+        settings.respListenerIsLoopback = respListener?.isLoopback ?? false
+        settings.hasAdmin = configuration.adminPassword != nil
+        settings.memoryBytesMax = keyspace.memoryBytesMax * shardCount
+        settings.evicts = keyspace.eviction == .lru
         settings.refusalsMax = max(1, ShardSettings.refusalsOfNodeMax / shardCount)
         let bound = listener.address.text
         let facts = NodeFacts(
@@ -74,7 +80,8 @@ public enum Node {
             let start = unsafe ShardStart(
                 number: number, settings: settings, state: state, choice: choice,
                 slotCount: connectionsMax + settings.refusalsMax, healthBody: health,
-                listenerFD: number == 0 ? listenerFD : -1, log: log,
+                listenerFD: number == 0 ? listenerFD : -1,
+                respListenerFD: number == 0 ? respListener?.fd ?? -1 : -1, log: log,
                 keyspace: keyspace, registry: registry, owners: owners,
                 accounts: accounts, durability: durability, eventOrigin: origin)
             // Left to itself: its end is told by the report.
@@ -97,6 +104,7 @@ public enum Node {
         }
         unsafe state.pointee.wakeAll()
         log.info("listening", ("addr", bound))
+        if let respListener { log.info("listening for RESP", ("addr", respListener.text)) }
         StartupPages.forget()
 
         let signal = signals.wait()
@@ -104,6 +112,16 @@ public enum Node {
         unsafe drain(state, report, signals, timeoutMs: UInt64(configuration.drainTimeoutMs), log)
         log.info("stopped", ("addr", bound))
         return 0
+    }
+
+    private static func listenForRESP(
+        _ configuration: Configuration
+    ) throws(SystemError) -> (fd: Int32, isLoopback: Bool, text: String)? {
+        guard let wanted = configuration.respListen else { return nil }
+        let listener = try Listener.listen(
+            on: try SocketAddress.resolve(host: wanted.host, port: wanted.port))
+        let address = listener.address
+        return (listener.release(), address.isLoopback, address.text)
     }
 
     /// Lets the shards finish; after the time is over, or at a second signal, ends them.

@@ -13,6 +13,7 @@ import Synchronization
     let healthBody: UnsafeRawBufferPointer
     /// The one shard that accepts has it; the others have -1.
     let listenerFD: Int32
+    let respListenerFD: Int32
     let log: Log
     let keyspace: Keyspace.Settings
     let registry: TableRegistry
@@ -37,7 +38,10 @@ import Synchronization
             var shard = try Shard.make(self, driver: driver)
             report.isReady()
             if report.waitForAll() {
-                if listenerFD >= 0 { shard.startAccepting(listenerFD) }
+                if listenerFD >= 0 { shard.startAccepting(listenerFD, listener: 0) }
+                if respListenerFD >= 0 {
+                    shard.startAccepting(respListenerFD, listener: Shard.respListener)
+                }
                 shard.run()
             }
         } catch {

@@ -41,6 +41,9 @@ extension Shard {
 
         let target = unsafe shard(of: work.key, in: table)
         guard target != number else {
+            if hasHolds, mustWait(work.hash) {
+                return waitForHold(work, ticket: awaitAnswer(index, shape))
+            }
             let outcome = carryOut(work)
             if commitPoint.mustHold(outcome) {
                 return postAnswer(outcome, to: number, ticket: awaitAnswer(index, shape))
@@ -301,6 +304,9 @@ extension Shard {
         tag: (version: UInt64, stamp: Stamp)?, _ extras: AnswerExtras,
         _ body: UnsafeRawBufferPointer
     ) {
+        if unsafe connections[Int(index)].resp != nil {
+            return unsafe logInAnswered(index, status, body)
+        }
         let writer = beginAnswer(
             index, shape, status, tag: tag, extras, count: body.count)
         commit(index, writer)

@@ -210,6 +210,12 @@ public struct RESPArguments: ~Copyable {
             start: start + Int(range.start), count: Int(range.count))
     }
 
+    /// All of them, when the command's first byte is at `base`; good until the list changes.
+    @inline(__always)
+    public func words(of base: UnsafeRawPointer) -> RESPWords {
+        unsafe RESPWords(ranges, wordsBase ?? base, count: count)
+    }
+
     @usableFromInline
     func range(_ number: Int) -> ByteRange {
         invariant(number < count, "an argument that was not sent")

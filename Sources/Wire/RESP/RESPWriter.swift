@@ -44,6 +44,13 @@ public struct RESPWriter: ~Copyable {
         self.count = count
     }
 
+    /// Takes out bytes that were written too early.
+    public mutating func remove(from start: Int, to end: Int) {
+        invariant(start <= end && end <= count, "a writer has not so many bytes")
+        unsafe memmove(base + start, base + end, count - end)
+        count -= end - start
+    }
+
     // MARK: Replies
 
     /// `+text`
@@ -201,6 +208,39 @@ public struct RESPWriter: ~Copyable {
         add(byte: UInt8(ascii: ":"))
         add(text)
         endLine()
+    }
+
+    // MARK: Heads that are known last
+
+    /// Makes what was written from `start` on an array of so many values.
+    public mutating func insertArrayHead(_ count: Int, at start: Int) {
+        let before = self.count
+        array(count)
+        moveTail(from: before, to: start)
+    }
+
+    /// Makes what was written from `start` on the answer to SCAN.
+    public mutating func insertScanHead(cursor: UInt64, _ count: Int, at start: Int) {
+        let before = self.count
+        array(2)
+        let digits = ByteWriter.decimalDigits(of: cursor)
+        head(UInt8(ascii: "$"), Int64(digits))
+        var writer = unsafe ByteWriter(reserve(digits), capacity: digits)
+        writer.write(decimal: cursor)
+        endLine()
+        array(count)
+        moveTail(from: before, to: start)
+    }
+
+    /// The bytes from `before` on, a few dozen, go to `start`.
+    private mutating func moveTail(from before: Int, to start: Int) {
+        let size = count - before
+        guard before > start, size <= 128 else { return }
+        unsafe withUnsafeTemporaryAllocation(byteCount: 128, alignment: 1) { kept in
+            unsafe memcpy(kept.baseAddress.unsafelyUnwrapped, base + before, size)
+            unsafe memmove(base + start + size, base + start, before - start)
+            unsafe memcpy(base + start, kept.baseAddress.unsafelyUnwrapped, size)
+        }
     }
 
     // MARK: Room

@@ -1,0 +1,60 @@
+import Keyspace
+import Machine
+import Wire
+
+/// What a shard needs to serve RESP, made once and used again for every command.
+@safe struct RESPState: ~Copyable {
+    let lookup = CommandLookup.make()
+    var out = RESPWriter()
+    var arguments = RESPArguments()
+    /// Room to put a value together in, outside the arena.
+    var value = ByteRoom()
+    /// Room for the text of a value that is kept in another form.
+    var text = ByteRoom()
+    /// The last position that the replies in `out` tell of.
+    var told: CommitPosition = 0
+    /// Connections of this shard that have a session, for CLIENT LIST.
+    var sessions: [UInt32] = []
+    var nextID: UInt64
+    var channels = Channels()
+    /// A message for a subscriber, while it is written.
+    var pushed = RESPWriter(capacity: 1024)
+    /// A command of RESP is being carried out, which tells itself what happened to keys.
+    var namesEvents = false
+    var holds = Holds()
+    /// What is carried out just now has waited for its keys and need not ask again.
+    var passesHolds = false
+    var nextTransaction: UInt64 = 1
+    /// Transactions that found no place for a reply.
+    var stalled: [UnsafeMutablePointer<RESPTransaction>] = unsafe []
+    /// A message for another shard may not be put off: its bytes will not be here again.
+    var mustSend = false
+    /// The reply to what is sent now is not wanted.
+    var mutes = false
+    /// Adds up what `prefetch` answers, so that its loads are not left out.
+    var sink: UInt8 = 0
+
+    init(shard: Int) { nextID = UInt64(shard) + 1 }
+}
+
+/// Memory that grows to the longest thing it had to hold, and is let go beyond a bound.
+@safe struct ByteRoom: ~Copyable {
+    private static let keptBytesMax = 1 << 20
+    private(set) var base: UnsafeMutableRawPointer
+    private var capacity = 4096
+
+    init() { unsafe base = .allocate(byteCount: capacity, alignment: 16) }
+
+    deinit { unsafe base.deallocate() }
+
+    /// Room for so many bytes; what was in it before is gone.
+    @unsafe
+    mutating func take(_ bytes: Int) -> UnsafeMutableRawBufferPointer {
+        if bytes > capacity || capacity > Self.keptBytesMax && bytes <= Self.keptBytesMax {
+            unsafe base.deallocate()
+            capacity = max(bytes, 4096)
+            unsafe base = .allocate(byteCount: capacity, alignment: 16)
+        }
+        return unsafe UnsafeMutableRawBufferPointer(start: base, count: bytes)
+    }
+}
