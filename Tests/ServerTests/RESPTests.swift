@@ -1,0 +1,209 @@
+import Glibc
+import TestClient
+import Testing
+import Wire
+
+@Suite("RESP on the main port") struct RESPTests {
+    @Test(arguments: NodeShape.allCases)
+    func `what RESP writes HTTP reads, and the other way round`(_ shape: NodeShape) throws {
+        let server = try shape.start()
+        let redis = try RESPCaller(server)
+        let web = try server.connect()
+        #expect(try redis.ask("SET", "greeting", "hello") == "OK")
+        let shown = try web.ask("GET", "/key/greeting")
+        #expect(shown.text.contains("\"value\":\"hello\""))
+        let token = try server.token("alice", "alice's secret")
+        let mine = Caller(web, token)
+        _ = try mine.put("/key/word", #""a \"b\"\n""#)
+        _ = try mine.put("/key/object", #"{"a":[1,2]}"#)
+        #expect(try redis.ask("GET", "word") == "a \"b\"\n")
+        #expect(try redis.ask("STRLEN", "word") == "6")
+        #expect(try redis.ask("GET", "object") == #"{"a":[1,2]}"#)
+        #expect(try redis.ask("SET", "word", "x") == "-NOPERM No permissions to access a key")
+        #expect(try redis.ask("RPUSH", "list", "a", "b\"", "c") == "3")
+        let list = try web.ask("GET", "/key/list")
+        #expect(list.text.contains(#""value":["a","b\"","c"]"#))
+        #expect(server.answers)
+    }
+
+    @Test(arguments: NodeShape.allCases)
+    func `a deep pipeline is answered in order, however it was cut`(_ shape: NodeShape) throws {
+        let server = try shape.start()
+        let redis = try RESPCaller(server)
+        var bytes: [UInt8] = []
+        let count = 3000
+        for number in 0..<count {
+            bytes += RESPCaller.bytes(
+                [Array("SET".utf8), Array("k\(number)".utf8), Array("v\(number)".utf8)])
+            bytes += RESPCaller.bytes([Array("GET".utf8), Array("k\(number)".utf8)])
+        }
+        let said = bytes
+        _ = try atOnce(2) { thread in
+            guard thread == 0 else {
+                for number in 0..<count {
+                    #expect(RESPCaller.text(try redis.hear()) == "OK")
+                    #expect(RESPCaller.text(try redis.hear()) == "v\(number)")
+                }
+                return
+            }
+            var at = 0
+            var piece = 1
+            while at < said.count {
+                let end = min(said.count, at + piece)
+                try redis.client.send(Array(said[at..<end]))
+                at = end
+                piece = piece % 997 + 31
+            }
+        }
+        #expect(try redis.ask("DBSIZE") == "\(count)")
+    }
+
+    @Test(arguments: NodeShape.few)
+    func `a value of megabytes goes in and out`(_ shape: NodeShape) throws {
+        let server = try shape.start()
+        let redis = try RESPCaller(server)
+        let value = String(repeating: "0123456789abcdef", count: 250_000)
+        #expect(try redis.ask("SET", "big", value) == "OK")
+        #expect(try redis.ask("GET", "big") == value)
+        #expect(try redis.ask("APPEND", "big", "!") == "\(value.utf8.count + 1)")
+    }
+
+    @Test(arguments: [
+        ("*1\r\n$x\r\n", "-ERR Protocol error: invalid bulk length"),
+        ("*a\r\n", "-ERR Protocol error: invalid multibulk length"),
+        ("*1\r\n+OK\r\n", "-ERR Protocol error: expected '$', got '+'"),
+        ("$4\r\nPING\r\n", "-ERR Protocol error: expected '*', got '$'"),
+        ("*1\r\n$4\r\nPING\r\nPING\r\n", "PONG"),
+    ])
+    func `what is no protocol is told so, and the connection ends`(
+        _ sent: String, _ reply: String
+    ) throws {
+        let server = try NodeShape.few[0].start()
+        let redis = try RESPCaller(server)
+        try redis.client.send(sent)
+        #expect(RESPCaller.text(try redis.hear()) == reply)
+        if reply == "PONG" {
+            #expect(
+                RESPCaller.text(try redis.hear()) == "-ERR Protocol error: expected '*', got 'P'")
+        }
+        #expect(redis.client.ending().isOver)
+    }
+
+    @Test func `lines of words are for the port that speaks nothing else`() throws {
+        let server = try Server.start(["--resp", "127.0.0.1:0"])
+        let line = try #require(server.log.split(separator: "\n").first { $0.contains("for RESP") })
+        let port = try #require(line.split(separator: ":").last.flatMap { UInt16($0) })
+        let redis = try RESPCaller(port: port)
+        try redis.client.send("SET a \"b c\"\r\nGET a\r\n")
+        #expect(RESPCaller.text(try redis.hear()) == "OK")
+        #expect(RESPCaller.text(try redis.hear()) == "b c")
+    }
+
+    @Test func `nobody is served from elsewhere without saying who they are`() throws {
+        let server = try Server.start(["--resp", "0.0.0.0:0"])
+        let line = try #require(server.log.split(separator: "\n").first { $0.contains("for RESP") })
+        let port = try #require(line.split(separator: ":").last.flatMap { UInt16($0) })
+        _ = try server.token("alice", "alice's secret")
+        let redis = try RESPCaller(port: port)
+        #expect(try redis.ask("GET", "a").hasPrefix("-DENIED "))
+        #expect(try redis.ask("AUTH", "alice", "wrong secret").hasPrefix("-WRONGPASS "))
+        #expect(try redis.ask("AUTH", "nobody", "some secret").hasPrefix("-WRONGPASS "))
+        #expect(try redis.ask("AUTH", "alice", "alice's secret") == "OK")
+        #expect(try redis.ask("SET", "hers", "1") == "OK")
+        let other = try RESPCaller(server)
+        #expect(try other.ask("SET", "hers", "2") == "-NOPERM No permissions to access a key")
+        #expect(try other.ask("DEL", "hers") == "-NOPERM No permissions to access a key")
+        #expect(try other.ask("GET", "hers") == "1")
+        let greeted = try RESPCaller(port: port)
+        #expect(
+            try greeted.ask("HELLO", "3", "AUTH", "alice", "alice's secret").contains("proto:3"))
+        #expect(try greeted.ask("GET", "none") == "nil")
+    }
+
+    @Test(arguments: NodeShape.few)
+    func `the admin alone empties the node, where there is one`(_ shape: NodeShape) throws {
+        let server = try shape.start(environment: ["ADMIN_PASSWORD=the operator's"])
+        let redis = try RESPCaller(server)
+        #expect(try redis.ask("SET", "a", "1") == "OK")
+        #expect(try redis.ask("FLUSHALL").hasPrefix("-NOPERM "))
+        #expect(try redis.ask("AUTH", "admin", "the operator's") == "OK")
+        #expect(try redis.ask("FLUSHALL") == "OK")
+        #expect(try redis.ask("DBSIZE") == "0")
+    }
+
+    @Test(arguments: NodeShape.few)
+    func `what was written over RESP is there after a kill`(_ shape: NodeShape) throws {
+        let server = try shape.start()
+        let redis = try RESPCaller(server)
+        for number in 0..<200 {
+            _ = try redis.ask("SET", "k\(number)", "v\(number)")
+            _ = try redis.ask("RPUSH", "list", "\(number)")
+            if number % 3 == 0 { _ = try redis.ask("LPOP", "list") }
+        }
+        _ = try redis.ask("DEL", "k7")
+        let list = try redis.ask("LRANGE", "list", "0", "-1")
+        server.signal(SIGKILL)
+        #expect(server.waitForExit() == .signal(SIGKILL))
+        let again = try shape.start(directory: server.directory)
+        #expect(becomes { (try? RESPCaller(again).ask("PING")) == "PONG" })
+        #expect(becomes { (try? RESPCaller(again).ask("DBSIZE")) == "200" })
+        let after = try RESPCaller(again)
+        #expect(try after.ask("LRANGE", "list", "0", "-1") == list)
+        #expect(try after.ask("GET", "k7") == "nil")
+        #expect(try after.ask("GET", "k8") == "v8")
+    }
+
+    @Test(arguments: NodeShape.few)
+    func `SCAN meets every key that is there all the while`(_ shape: NodeShape) throws {
+        let server = try shape.start()
+        let redis = try RESPCaller(server)
+        for number in 0..<3000 { try redis.say("SET", "old\(number)", "1") }
+        for _ in 0..<3000 { _ = try redis.hear() }
+        var seen: Set<String> = []
+        var cursor = "0"
+        var grown = 0
+        repeat {
+            try redis.say("SCAN", cursor, "COUNT", "100")
+            guard case .array(let parts) = try redis.hear(), case .bulk(let next) = parts[0],
+                case .array(let keys) = parts[1]
+            else {
+                Issue.record("SCAN answered something else")
+                return
+            }
+            cursor = String(decoding: next, as: UTF8.self)
+            for key in keys { seen.insert(RESPCaller.text(key)) }
+            for _ in 0..<300 {
+                try redis.say("SET", "new\(grown)", "1")
+                grown += 1
+            }
+            for _ in 0..<300 { _ = try redis.hear() }
+        } while cursor != "0" && grown < 100_000
+        #expect((0..<3000).allSatisfy { seen.contains("old\($0)") })
+    }
+
+    @Test(arguments: NodeShape.few)
+    func `what is published is heard on every shard, and a PUT over HTTP too`(
+        _ shape: NodeShape
+    ) throws {
+        let server = try shape.start()
+        let listeners = try (0..<4).map { _ in try RESPCaller(server) }
+        for listener in listeners {
+            #expect(try listener.ask("SUBSCRIBE", "news").contains("subscribe news 1"))
+            #expect(
+                try listener.ask("PSUBSCRIBE", "__keyspace@0__:*").contains("psubscribe"))
+        }
+        let redis = try RESPCaller(server)
+        #expect(try redis.ask("PUBLISH", "news", "now") == "4")
+        for listener in listeners {
+            #expect(RESPCaller.text(try listener.hear()) == "[message news now]")
+        }
+        #expect(try redis.ask("CONFIG", "SET", "notify-keyspace-events", "KEA") == "OK")
+        let token = try server.token("alice", "alice's secret")
+        _ = try Caller(try server.connect(), token).put("/key/told", "1")
+        for listener in listeners {
+            #expect(
+                RESPCaller.text(try listener.hear())
+                    == "[pmessage __keyspace@0__:* __keyspace@0__:told set]")
+        }
+    }
+}
