@@ -248,9 +248,12 @@ public struct LogWriter: ~Copyable {
     /// left to find out with whether there is space again.
     public var wantsGrowth: Growth? {
         if state == .failed { return nil }
-        let open = unsafe current.pointee
-        let isProbe = state == .short && spare != nil
-        return open.used > open.allocated || isProbe ? growth(open, 0) : nil
+        // One that was left with more than its room comes before the open one.
+        for number in writing..<ringCount {
+            let open = unsafe place(number).pointee
+            if open.used > open.allocated { return growth(open, 0) }
+        }
+        return state == .short && spare != nil ? unsafe growth(current.pointee, 0) : nil
     }
 
     private func growth(_ open: Open, _ need: Int) -> Growth {
@@ -260,9 +263,12 @@ public struct LogWriter: ~Copyable {
 
     /// The open segment was made longer.
     public mutating func grown(_ growth: Growth) {
-        guard unsafe current.pointee.file == growth.file else { return }
-        unsafe current.pointee.allocated = max(current.pointee.allocated, growth.bytes)
-        recover(from: .short)
+        for number in writing..<ringCount {
+            let open = unsafe place(number)
+            guard unsafe open.pointee.file == growth.file else { continue }
+            unsafe open.pointee.allocated = max(open.pointee.allocated, growth.bytes)
+            recover(from: .short)
+        }
     }
 
     /// The spare to be made, as soon as the open segment is half full; nil while one is there or
@@ -500,7 +506,8 @@ public struct LogWriter: ~Copyable {
             writing += 1
         }
         let last = unsafe current
-        guard unsafe last.pointee.used == last.pointee.written else { return }
+        guard writing == ringCount - 1, unsafe last.pointee.used == last.pointee.written
+        else { return }
         fill = 0
         unsafe last.pointee.pendingAt = 0
         if capacity > LogWriter.bufferBytesKept {

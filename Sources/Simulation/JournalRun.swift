@@ -290,7 +290,7 @@ struct JournalRun {
         for shell in shells where shell.log.wantsWatermark { shell.log.appendWatermark() }
         try syncAll(&trial)
         guard written == appended, synced == appended else {
-            throw JournalTrial.Finding(seed: 0, what: "a drain left something unwritten")
+            throw trial.finding("a drain left something unwritten")
         }
         for shell in shells {
             let trim = shell.log.lastTrim

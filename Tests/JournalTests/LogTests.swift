@@ -129,4 +129,25 @@ import Testing
         let together = Int(scribe.logs[0].writer.bytesWritten - turn)
         #expect((together - (0..<16).reduce(0) { $0 + 348 + "key\($1)".utf8.count }) / 16 <= 50)
     }
+
+    @Test func `leaves several segments in one turn, the last of them empty`() throws {
+        let disk = SimulatedDisk(seed: 6)
+        let scribe = try Scribe(disk)
+        let log = scribe.logs[0]
+        for number in 0..<4 {
+            try scribe.append(Sample(number))
+            _ = log.writer.rotate()
+            let wish = try #require(log.writer.wantsSegment())
+            log.writer.segmentReady(wish, try wish.make(disk))
+            #expect(log.writer.rotate())
+        }
+        try scribe.flush()
+        try scribe.sync()
+        #expect(log.writer.written == 4 && log.writer.synced == 4 && log.writer.wantsWatermark)
+        try scribe.write([Sample(4)])
+        #expect(try recovered(disk.copy()) == [(0..<5).map { Sample($0) }])
+        try scribe.sync()
+        disk.cutPower()
+        #expect(try recovered(disk) == [(0..<5).map { Sample($0) }])
+    }
 }
