@@ -137,13 +137,17 @@ import Testing
         for number in 0..<4 {
             try scribe.append(Sample(number))
             _ = log.writer.rotate()
-            let wish = try #require(log.writer.wantsSegment())
+            let asked = log.writer.wantsSegment()
+            let wish = try #require(asked)
             log.writer.segmentReady(wish, try wish.make(disk))
-            #expect(log.writer.rotate())
+            let isRotated = log.writer.rotate()
+            #expect(isRotated)
         }
         try scribe.flush()
         try scribe.sync()
-        #expect(log.writer.written == 4 && log.writer.synced == 4 && log.writer.wantsWatermark)
+        let isSafe = log.writer.written == 4 && log.writer.synced == 4
+        let wantsWatermark = log.writer.wantsWatermark
+        #expect(isSafe && wantsWatermark)
         try scribe.write([Sample(4)])
         #expect(try recovered(disk.copy()) == [(0..<5).map { Sample($0) }])
         try scribe.sync()
