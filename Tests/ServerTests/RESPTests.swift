@@ -108,6 +108,8 @@ import Wire
         #expect(try redis.ask("GET", "a").hasPrefix("-DENIED "))
         #expect(try redis.ask("AUTH", "alice", "wrong secret").hasPrefix("-WRONGPASS "))
         #expect(try redis.ask("AUTH", "nobody", "some secret").hasPrefix("-WRONGPASS "))
+        let long = String(repeating: "x", count: 300_000)
+        #expect(try RESPCaller(server).ask("AUTH", "alice", long).hasPrefix("-WRONGPASS "))
         #expect(try redis.ask("AUTH", "alice", "alice's secret") == "OK")
         #expect(try redis.ask("SET", "hers", "1") == "OK")
         let other = try RESPCaller(server)
@@ -118,6 +120,16 @@ import Wire
         #expect(
             try greeted.ask("HELLO", "3", "AUTH", "alice", "alice's secret").contains("proto:3"))
         #expect(try greeted.ask("GET", "none") == "nil")
+    }
+
+    @Test func `an end as far away as a number can say is told like any other`() throws {
+        let server = try NodeShape.few[0].start()
+        let redis = try RESPCaller(server)
+        #expect(try redis.ask("SET", "a", "1", "PXAT", "9223372036854775807") == "OK")
+        #expect(try redis.ask("PEXPIRETIME", "a") == "9223372036854775807")
+        #expect(try redis.ask("EXPIRETIME", "a") == "-9223372036854775")
+        #expect(try redis.ask("TTL", "a").hasPrefix("92233"))
+        #expect(server.answers)
     }
 
     @Test(arguments: NodeShape.few)

@@ -234,7 +234,8 @@ extension Shard {
         guard case .record(let record) = found else { return out.integer(-2) }
         guard record.expiresAt != 0 else { return out.integer(-1) }
         let time = isRelative ? max(0, record.expiresAt - wallMs) : record.expiresAt
-        out.integer(unitMs == 1 ? time : (time + 500) / unitMs)
+        // As Redis rounds, also where the end is as far away as a number can say.
+        out.integer(unitMs == 1 ? time : (time &+ 500) / unitMs)
     }
 
     mutating func persist(_ words: RESPWords, _ context: RESPContext, into out: inout RESPWriter) {

@@ -77,12 +77,19 @@ extension Shard {
         "WRONGPASS invalid username-password pair or user is disabled."
     }
 
+    private static var secretBytesMax: Int { 1024 }
+
     /// Brings a name and a secret before the desk. What follows on the connection waits for the
     /// answer: it may depend on who the client is.
     private mutating func logIn(
         _ index: UInt32, _ session: UnsafeMutablePointer<RESPSession>,
         name: UnsafeRawBufferPointer, secret: UnsafeRawBufferPointer
     ) {
+        // Nobody has such a name or secret, and the way to the desk is not made for it.
+        guard name.count <= OwnerNumbers.nameBytesMax, secret.count <= Self.secretBytesMax else {
+            unsafe session.pointee.helloAsked = nil
+            return unsafe resp.pointee.out.error(Self.wrongPassword)
+        }
         flushReplies(index)
         unsafe session.pointee.userAsked = unsafe Array(name)
         let address = PeerAddress.of(driver.fd(of: index))
