@@ -173,6 +173,15 @@ public struct Keyspace: ~Copyable {
         return record
     }
 
+    /// A number that changes with every change of a key, its deletion and its end included, as long as
+    /// the deletion is remembered. 0: nothing is known of the key.
+    public func trace(of key: Key, at now: Int64) -> UInt64 {
+        let ref = unsafe index.find(key.hash, key.table, key.bytes)
+        guard ref != 0 else { return 0 }
+        let stamp = records[ref].stamp.rawValue
+        return isVisible(records[ref], at: now) ? stamp : ~stamp
+    }
+
     /// Touches the memory a `get` of this hash will need, without waiting for it.
     ///
     /// Called for all hashes of a pipeline, in a loop that does nothing else, before the first

@@ -227,7 +227,13 @@ def main():
         words = command(r)
         redis.send(words)
         ours.send(words)
-        one, other = redis.reply(), ours.reply()
+        one = redis.reply()
+        try:
+            other = ours.reply()
+        except (OSError, EOFError) as failure:
+            print(f"{number}: {b' '.join(words)[:200]!r} was not answered: {failure}")
+            print(f"   queued: {multi[-20:]!r:.2000}")
+            sys.exit(1)
         name = words[0].upper()
         if name == b"EXEC" and isinstance(one, list) and isinstance(other, list):
             fine = len(one) == len(other) == len(multi) and all(map(same, multi, one, other))

@@ -163,11 +163,13 @@ extension Shard {
 
     /// The table that COPY … DB n copies to, if it says so.
     func copyTarget(_ words: RESPWords, _ context: RESPContext) -> TableNumber? {
+        // The last one counts.
+        var table: TableNumber? = nil
         for place in 3..<max(3, words.count - 1) where unsafe words[place].isOption("db") {
             guard let number = unsafe RESPNumber.integer(words[place + 1]) else { return nil }
-            return tables.number(ofDatabase: number)
+            table = tables.number(ofDatabase: number)
         }
-        return nil
+        return table
     }
 
     // MARK: Expiry
@@ -235,7 +237,7 @@ extension Shard {
         guard record.expiresAt != 0 else { return out.integer(-1) }
         let time = isRelative ? max(0, record.expiresAt - wallMs) : record.expiresAt
         // As Redis rounds, also where the end is as far away as a number can say.
-        out.integer(unitMs == 1 ? time : (time &+ 500) / unitMs)
+        out.integer(unitMs == 1 ? time : Int64((UInt64(time) + 500) / UInt64(unitMs)))
     }
 
     mutating func persist(_ words: RESPWords, _ context: RESPContext, into out: inout RESPWriter) {

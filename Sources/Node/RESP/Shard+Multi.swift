@@ -99,9 +99,14 @@ extension Shard {
         return true
     }
 
-    /// The stamp of a key's record; 0 when there is none.
+    /// What WATCH remembers of a key: it is another after every change, also after one that made
+    /// the key and took it away again.
     mutating func stamp(_ key: UnsafeRawBufferPointer, _ table: TableNumber) -> UInt64 {
-        unsafe keyspace.get(Key(table, key, keyspace.hashing), at: wallMs)?.stamp.rawValue ?? 0
+        unsafe keyspace.trace(of: Key(table, key, keyspace.hashing), at: wallMs)
+    }
+
+    mutating func isThere(_ key: UnsafeRawBufferPointer, _ table: TableNumber) -> Bool {
+        unsafe keyspace.get(Key(table, key, keyspace.hashing), at: wallMs) != nil
     }
 
     // MARK: EXEC

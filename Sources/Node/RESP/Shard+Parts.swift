@@ -384,7 +384,7 @@ extension Shard {
         case .stamp: unsafe out.bulk("\(stamp(words[1], context.table))")
         case .check:
             for place in stride(from: 1, to: words.count, by: Int(facts.keyStep)) {
-                if facts.command == .msetnx, unsafe stamp(words[place], context.table) != 0 {
+                if facts.command == .msetnx, unsafe isThere(words[place], context.table) {
                     return out.integer(0)
                 }
                 guard unsafe mayOverwrite(words[place], context) else {
@@ -405,7 +405,7 @@ extension Shard {
             out.endLine()
         case .restore:
             if unsafe words[3][0] == UInt8(ascii: "0"),
-                unsafe stamp(words[1], context.table) != 0
+                unsafe isThere(words[1], context.table)
             {
                 return out.integer(0)
             }
