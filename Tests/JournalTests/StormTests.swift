@@ -1,16 +1,18 @@
+import Glibc
 import Simulation
 import Testing
 
 @Suite("A journal in a storm") struct StormTests {
-    /// CI's share; `journal-soak` does a hundred times as many in release.
-    @Test func `comes back to what was safe, whatever was cut or failed, for a thousand seeds`()
-        throws
-    {
+    /// Unoptimised, a seed takes a tenth of a second and more; `journal-soak` takes three
+    /// milliseconds, and goes through a thousand of them in `./dev check`.
+    static var seeds: UInt64 { getenv("NEEDLETAIL_SOAK") == nil ? 50 : 1000 }
+
+    @Test func `comes back to what was safe, whatever was cut or failed`() throws {
         var counts = JournalTrial.Counts()
-        for seed in 0..<1000 as Range<UInt64> { counts.add(try JournalTrial.run(seed: seed)) }
-        print(counts)
-        #expect(counts.cutsInRecovery > 100 && counts.cutsInSnapshot > 100)
-        #expect(counts.cutsInRotation > 50 && counts.transactionsDropped > 50)
-        #expect(counts.snapshots > 100 && counts.drains > 100 && counts.failures > 50)
+        for seed in 0..<Self.seeds { counts.add(try JournalTrial.run(seed: seed)) }
+        // The storm is one.
+        #expect(counts.cutsInRecovery > 10 && counts.cutsInSnapshot > 5)
+        #expect(counts.cutsInRotation > 2 && counts.transactionsDropped > 5)
+        #expect(counts.snapshots > 10 && counts.drains > 10 && counts.failures > 5)
     }
 }
