@@ -162,12 +162,13 @@ extension Shard {
     }
 
     /// The table that COPY … DB n copies to, if it says so.
-    func copyTarget(_ words: RESPWords, _ context: RESPContext) -> TableNumber? {
+    mutating func copyTarget(_ words: RESPWords, _ context: RESPContext) -> TableNumber? {
         // The last one counts.
         var table: TableNumber? = nil
         for place in 3..<max(3, words.count - 1) where unsafe words[place].isOption("db") {
             guard let number = unsafe RESPNumber.integer(words[place + 1]) else { return nil }
-            table = tables.number(ofDatabase: number)
+            // Made now if need be: where its keys lie follows from it.
+            table = databaseTable(number)
         }
         return table
     }
