@@ -14,7 +14,38 @@ func fuzzHead(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let whole = verdict(bytes[...], limits)
     holdsForPrefixes(bytes, whole, limits)
     if case .head(let head) = whole { holdsForHead(head, bytes, limits) }
+    holdsForMemo(bytes)
     return 0
+}
+
+/// What was remembered of earlier inputs, all under the same limits.
+nonisolated(unsafe) private var memo = HTTPHeadMemo()
+
+/// What is recalled is what the parser says, and what the parser says can be recalled.
+private func holdsForMemo(_ bytes: [UInt8]) {
+    let limits = HTTPLimits()
+    let exact = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
+    defer { exact.deallocate() }
+    exact.copyBytes(from: bytes)
+    let span = UnsafeRawBufferPointer(exact).bytes
+    var recalled = HTTPRequestHead()
+    let isKnown = memo.recall(span, connection: 0, limits: limits, into: &recalled)
+    guard case .head(let head) = HTTPRequestParser.parse(span, limits: limits) else {
+        return demand(!isKnown, "recalled what is no head")
+    }
+    memo.remember(span, connection: 0, head)
+    guard isKnown else { return }
+    demand(
+        recalled.headByteCount == head.headByteCount && recalled.path == head.path
+            && recalled.body == head.body && recalled.keepAlive == head.keepAlive
+            && recalled.method == head.method && recalled.minorVersion == head.minorVersion
+            && recalled.fieldsStart == head.fieldsStart
+            && recalled.expectsContinue == head.expectsContinue,
+        "recalled another head")
+    for (field, name) in names {
+        demand(recalled.range(field) == head.range(field), "recalled another \(name)")
+        demand(recalled.isRepeated(field) == head.isRepeated(field), "recalled \(name) again")
+    }
 }
 
 /// Parses a copy that ends where its memory ends: a read past the end is a finding.

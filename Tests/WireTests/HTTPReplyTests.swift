@@ -179,6 +179,33 @@ func written(_ capacity: Int = 512, _ body: (inout ByteWriter) -> Void) -> Strin
         #expect(ByteWriter.decimalDigits(of: number) == text.utf8.count)
     }
 
+    @Test func `writes any number as Swift does, with room to spare and without`() {
+        var number: UInt64 = 1
+        for step in 0..<2000 {
+            number = number &* 6_364_136_223_846_793_005 &+ UInt64(step)
+            for value in [number, number >> UInt64(step % 64), UInt64(step), UInt64(step) * 10_007]
+            {
+                let text = "\(value)"
+                #expect(written(text.utf8.count) { $0.write(decimal: value) } == text)
+                #expect(written { $0.write(decimal: value) } == text)
+                #expect(ByteWriter.decimalDigits(of: value) == text.utf8.count)
+                let hex = String(value, radix: 16)
+                #expect(
+                    written { $0.writeHex16(value) }
+                        == String(repeating: "0", count: 16 - hex.count) + hex)
+            }
+        }
+    }
+
+    @Test(arguments: [1_000_000_000_000, 1_764_115_200_123, 9_999_999_999_999] as [UInt64])
+    func `writes a time`(_ time: UInt64) {
+        #expect(DigitText.isTime(time))
+        #expect(!DigitText.isTime(time % 1_000_000_000_000))
+        #expect(!DigitText.isTime(time * 10))
+        let text = written { DigitText.writeTime(time, to: $0.reserve(13)) }
+        #expect(text == "\(time)")
+    }
+
     @Test func `writes negative numbers`() {
         #expect(written { $0.write(decimal: -42) } == "-42")
         #expect(written { $0.write(decimal: Int.min) } == "-9223372036854775808")

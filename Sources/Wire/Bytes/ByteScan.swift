@@ -165,6 +165,33 @@ enum ByteScan {
         return index
     }
 
+    /// The first byte that can't be part of a path's last segment with nothing to decode in it: what
+    /// `targetStop` finds, and `%` and `/`.
+    @inline(__always)
+    static func plainSegmentEnd(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {
+        var index = start
+        while index &+ 16 <= end {
+            let lanes = bytes.lanes(index)
+            let spoilt = ~lanes.sevenBitsReach(0x21) | lanes.sevenBitsReach(0x7F)
+            let other =
+                lanes.sevenBitsDiffer(from: 0x23) & lanes.sevenBitsDiffer(from: 0x25)
+                & lanes.sevenBitsDiffer(from: 0x2F) & lanes.sevenBitsDiffer(from: 0x3F)
+            let stop = (spoilt | ~other | lanes).firstMarked
+            index &+= stop
+            if stop < 16 { return index }
+        }
+        while index < end {
+            let byte = bytes.byte(index)
+            if byte < 0x21 || byte >= 0x7F || byte == 0x23 || byte == 0x3F || byte == 0x25
+                || byte == 0x2F
+            {
+                return index
+            }
+            index &+= 1
+        }
+        return index
+    }
+
     /// The first byte that is neither letter, digit, dot nor dash: where a plain host name ends.
     @inline(__always)
     static func plainHostEnd(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {

@@ -70,19 +70,46 @@ public struct ByteWriter: BitwiseCopyable {
     }
 
     /// The number in decimal, without leading zeros.
-    @inlinable
+    @inlinable @inline(__always)
     public mutating func write(decimal value: UInt64) {
-        let digits = Self.decimalDigits(of: value)
-        let target = unsafe reserve(digits)
-        var rest = value
-        var index = digits
-        while rest >= 10 {
-            let quotient = rest / 10
-            index &-= 1
-            unsafe target[index] = 0x30 | UInt8(truncatingIfNeeded: rest &- quotient &* 10)
-            rest = quotient
+        if value < 10 { return write(byte: 0x30 | UInt8(truncatingIfNeeded: value)) }
+        writeLong(value)
+    }
+
+    @inlinable
+    mutating func writeLong(_ value: UInt64) {
+        if value < 100_000_000 { return writeUpToEight(UInt32(truncatingIfNeeded: value)) }
+        let upper = value / 100_000_000
+        if upper < 100_000_000 {
+            writeUpToEight(UInt32(truncatingIfNeeded: upper))
+        } else {
+            writeUpToEight(UInt32(truncatingIfNeeded: upper / 100_000_000))
+            writeEight(UInt32(truncatingIfNeeded: upper % 100_000_000))
         }
-        unsafe target[0] = 0x30 | UInt8(truncatingIfNeeded: rest)
+        writeEight(UInt32(truncatingIfNeeded: value &- upper &* 100_000_000))
+    }
+
+    @inlinable @inline(__always)
+    mutating func writeEight(_ value: UInt32) {
+        let digits = DigitText.eightDigits(value) | 0x3030_3030_3030_3030
+        unsafe UnsafeMutableRawPointer(reserve(8)).storeBytes(of: digits, as: UInt64.self)
+    }
+
+    @inlinable @inline(__always)
+    mutating func writeUpToEight(_ value: UInt32) {
+        let digits = DigitText.eightDigits(value)
+        let zeros = min(digits.trailingZeroBitCount &>> 3, 7)
+        var text = (digits | 0x3030_3030_3030_3030) &>> UInt64(zeros &* 8)
+        let count = 8 &- zeros
+        if hasRoom(8) {
+            // What stands behind the number is written over by whatever comes next.
+            let target = unsafe reserve(count)
+            return unsafe UnsafeMutableRawPointer(target).storeBytes(of: text, as: UInt64.self)
+        }
+        for _ in 0..<count {
+            write(byte: UInt8(truncatingIfNeeded: text))
+            text &>>= 8
+        }
     }
 
     @inlinable @inline(__always)
@@ -100,6 +127,7 @@ public struct ByteWriter: BitwiseCopyable {
     /// The last `digits` hexadecimal digits of the number, leading zeros included.
     @inlinable
     public mutating func writeHex(_ value: UInt64, digits: Int) {
+        if digits == 16 { return writeHex16(value) }
         let target = unsafe reserve(digits)
         var rest = value
         var index = digits
@@ -109,6 +137,19 @@ public struct ByteWriter: BitwiseCopyable {
             unsafe target[index] = nibble < 10 ? 0x30 &+ nibble : 0x57 &+ nibble
             rest &>>= 4
         }
+    }
+
+    /// All sixteen digits of the number.
+    @inlinable @inline(__always)
+    public mutating func writeHex16(_ value: UInt64) {
+        writeEightHex(UInt32(truncatingIfNeeded: value &>> 32))
+        writeEightHex(UInt32(truncatingIfNeeded: value))
+    }
+
+    @inlinable @inline(__always)
+    mutating func writeEightHex(_ value: UInt32) {
+        let text = DigitText.eightHexDigits(value)
+        unsafe UnsafeMutableRawPointer(reserve(8)).storeBytes(of: text, as: UInt64.self)
     }
 
     /// Counts `size` more bytes as written and answers with where they go; the caller fills them.
@@ -123,6 +164,8 @@ public struct ByteWriter: BitwiseCopyable {
     /// How many digits `write(decimal:)` writes.
     @inlinable
     public static func decimalDigits(of value: UInt64) -> Int {
+        // Milliseconds since 1970 until the year 2286.
+        if value &- 1_000_000_000_000 < 9_000_000_000_000 { return 13 }
         if value < 10 { return 1 }
         if value < 100 { return 2 }
         if value < 1000 { return 3 }

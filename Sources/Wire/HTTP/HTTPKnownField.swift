@@ -49,6 +49,16 @@ public enum HTTPKnownField: UInt8, Sendable, BitwiseCopyable, CaseIterable {
             | HTTPKnownField.accessControlRequestMethod.bit
     }
 
+    /// Fields that change nothing about the answer to a read of what everybody may see. Any other
+    /// has to be looked at.
+    static var idleInRead: UInt32 {
+        HTTPKnownField.host.bit | HTTPKnownField.authorization.bit | HTTPKnownField.xAPIKey.bit
+            | HTTPKnownField.contentType.bit | HTTPKnownField.accept.bit
+            | HTTPKnownField.acceptEncoding.bit | HTTPKnownField.userAgent.bit
+            | HTTPKnownField.xForwardedFor.bit | HTTPKnownField.xForwardedProto.bit
+            | HTTPKnownField.forwarded.bit
+    }
+
     /// Fields whose value the parser has to understand by itself.
     @inline(__always)
     static var readByParser: UInt32 {

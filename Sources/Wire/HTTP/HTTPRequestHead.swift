@@ -34,12 +34,32 @@ public struct HTTPRequestHead: Sendable, BitwiseCopyable {
     public internal(set) var fieldsStart: UInt32 = 0
     public internal(set) var body: HTTPBodyFraming = .none
 
+    /// What the slots count from: where the version stands, or the first byte where the target
+    /// holds a host. So a section of fields means the same behind any path.
+    @usableFromInline var fieldsBase: UInt32 = 0
     @usableFromInline var present: UInt32 = 0
     @usableFromInline var repeated: UInt32 = 0
     @usableFromInline var slots = InlineArray<28, UInt32>(repeating: 0)
 
     /// A head that describes nothing yet, to be parsed into.
     public init() {}
+
+    /// Takes over what the fields of another head said, for a request whose fields are the same
+    /// bytes, but whose version stands at `base`.
+    @inline(__always)
+    mutating func takeFields(of other: borrowing HTTPRequestHead, at base: UInt32) {
+        minorVersion = other.minorVersion
+        keepAlive = other.keepAlive
+        expectsContinue = other.expectsContinue
+        isUpgrade = other.isUpgrade
+        body = other.body
+        present = other.present
+        repeated = other.repeated
+        slots = other.slots
+        fieldsBase = base
+        fieldsStart = base &+ (other.fieldsStart &- other.fieldsBase)
+        headByteCount = base &+ (other.headByteCount &- other.fieldsBase)
+    }
 
     /// Forgets the request before. The slots stay as they are: `present` tells which ones count.
     @inline(__always)
@@ -53,6 +73,7 @@ public struct HTTPRequestHead: Sendable, BitwiseCopyable {
         hasQuery = false
         query = ByteRange(start: 0, count: 0)
         body = .none
+        fieldsBase = 0
         present = 0
         repeated = 0
     }
@@ -60,12 +81,19 @@ public struct HTTPRequestHead: Sendable, BitwiseCopyable {
     @inlinable @inline(__always)
     public func has(_ field: HTTPKnownField) -> Bool { present & field.bit != 0 }
 
+    /// The fields of an HTTP/1.1 request without a body, on a connection that stays, none of which
+    /// asks for anything: a read of what everybody may see is answered by its path alone.
+    var fieldsArePlain: Bool {
+        present & ~HTTPKnownField.idleInRead == 0 && minorVersion == 1 && keepAlive
+            && body == .none
+    }
+
     /// The value of the field, without the blanks around it; of its first line if there are more.
     @inlinable @inline(__always)
     public func range(_ field: HTTPKnownField) -> ByteRange? {
         guard has(field) else { return nil }
         let slot = slots[Int(field.rawValue)]
-        return ByteRange(start: slot & 0xFFFF, count: slot &>> 16)
+        return ByteRange(start: fieldsBase &+ (slot & 0xFFFF), count: slot &>> 16)
     }
 
     /// Whether there are more lines of the field than the one `range` tells: walk `HTTPFieldLines`.
@@ -79,7 +107,8 @@ public struct HTTPRequestHead: Sendable, BitwiseCopyable {
     @inline(__always)
     mutating func place(_ field: HTTPKnownField, from start: Int, to end: Int) {
         let count = UInt32(truncatingIfNeeded: end &- start)
-        slots[Int(field.rawValue)] = count &<< 16 | UInt32(truncatingIfNeeded: start)
+        let from = UInt32(truncatingIfNeeded: start) &- fieldsBase
+        slots[Int(field.rawValue)] = count &<< 16 | from
     }
 }
 

@@ -76,6 +76,7 @@ public enum HTTPRequestParser {
         }
         if step == .done { step = method(bytes, end, &place, &head) }
         if step == .done { step = target(bytes, end, limits, &place, &head) }
+        if head.target != .absolute { head.fieldsBase = UInt32(truncatingIfNeeded: place) }
         if step == .done { step = version(bytes, end, &place, &head) }
         if step == .done, head.target == .asterisk, head.method != .options {
             return .wrong(.asteriskWithoutOptions)
