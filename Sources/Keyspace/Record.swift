@@ -48,8 +48,10 @@ public struct Record: Equatable {
 
     /// The value's bytes, as they were written.
     @inlinable public var value: UnsafeRawBufferPointer {
-        unsafe UnsafeRawBufferPointer(
-            start: base + (keyOffset + keyCount), count: valueCount)
+        @inline(__always) get {
+            unsafe UnsafeRawBufferPointer(
+                start: base + (keyOffset &+ keyCount), count: valueCount)
+        }
     }
 
     /// The key's bytes.

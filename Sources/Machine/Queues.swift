@@ -31,35 +31,39 @@
     deinit { unsafe base.deallocate() }
 }
 
-/// Socket numbers that wait for their turn, in order of arrival, each at most once (the endpoint's
-/// `listed` flag sees to that), so the capacity is the number of sockets.
-@safe struct IndexQueue: ~Copyable {
+/// Numbers of sockets or slots that wait for their turn, in order of arrival, each at most once (a
+/// flag where the number leads to sees to that), so the capacity is how many there are.
+@safe public struct IndexQueue: ~Copyable {
     private let pages: Pages
-    private let base: UnsafeMutablePointer<UInt32>
-    private let capacity: Int
-    private var head = 0
-    private(set) var count = 0
+    @usableFromInline let base: UnsafeMutablePointer<UInt32>
+    @usableFromInline let capacity: Int
+    @usableFromInline var head = 0
+    @usableFromInline var waiting = 0
 
-    init(capacity: Int) throws(SystemError) {
+    @inlinable public var count: Int { waiting }
+
+    public init(capacity: Int) throws(SystemError) {
         self.capacity = capacity
         pages = try Pages(byteCount: capacity * 4)
         unsafe base = unsafe pages.bound(to: UInt32.self)
     }
 
-    mutating func append(_ index: UInt32) {
-        invariant(count < capacity, "a socket is queued twice")
-        var tail = head + count
+    @inlinable
+    public mutating func append(_ index: UInt32) {
+        invariant(waiting < capacity, "a socket is queued twice")
+        var tail = head + waiting
         if tail >= capacity { tail -= capacity }
         unsafe base[tail] = index
-        count += 1
+        waiting += 1
     }
 
-    mutating func popFirst() -> UInt32? {
-        guard count > 0 else { return nil }
+    @inlinable
+    public mutating func popFirst() -> UInt32? {
+        guard waiting > 0 else { return nil }
         let index = unsafe base[head]
         head += 1
         if head == capacity { head = 0 }
-        count -= 1
+        waiting -= 1
         return index
     }
 }

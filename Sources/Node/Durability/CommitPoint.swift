@@ -35,6 +35,10 @@ import Keyspace
         (waitsForDisk || outcome.needsSync) && outcome.position > synced
     }
 
+    /// The same for what tells of a record as it is now.
+    @inline(__always)
+    func mustHold(_ record: Record) -> Bool { waitsForDisk && record.stamp > syncedStamp }
+
     /// The log's file has the writes up to this position.
     mutating func wrote(_ position: CommitPosition) {
         if !waitsForDisk { safe = max(safe, position) }

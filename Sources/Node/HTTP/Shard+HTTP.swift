@@ -11,9 +11,13 @@ extension Shard {
     mutating func serve(_ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int) -> Int {
         let connection = unsafe connections + Int(index)
         if unsafe connection.pointee.turn != turn {
+            // Who used up the last turn's share gets a smaller one: a turn that is short for others is
+            // worth more than one that is cheap for who never has enough.
+            let isGreedy = unsafe connection.pointee.isGreedy
+            let part = isGreedy ? ShardSettings.greedyPart : 1
             unsafe connection.pointee.turn = turn
-            unsafe connection.pointee.turnRequests = settings.turnRequestsMax
-            unsafe connection.pointee.turnBytes = settings.turnBytesMax
+            unsafe connection.pointee.turnRequests = max(1, settings.turnRequestsMax / part)
+            unsafe connection.pointee.turnBytes = max(1, settings.turnBytesMax / part)
         }
         if case .unknown = unsafe connection.pointee.session, count > 0 {
             // The first byte tells what the client speaks.
@@ -59,8 +63,15 @@ extension Shard {
     private mutating func takeRequest(
         _ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int
     ) -> Int {
+        let plain = unsafe answerPlainReads(index, bytes, count: count)
+        if plain > 0 { return plain }
         let raw = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
         let head = unsafe self.head
+        if unsafe heads.recall(
+            raw.bytes, connection: index, limits: settings.limits, into: &head.pointee)
+        {
+            return unsafe takeHead(index, raw)
+        }
         switch unsafe HTTPRequestParser.parse(
             raw.bytes, limits: settings.limits, into: &head.pointee)
         {
@@ -69,27 +80,34 @@ extension Shard {
             refuse(index, violation.status, violation.sentence)
             return count
         case .head:
-            if unsafe mustWait(index, raw) { return 0 }
-            let connection = unsafe connections + Int(index)
-            unsafe connection.pointee.turnRequests &-= 1
-            // The time of a head that is still coming is over; the next one has its own.
-            if unsafe connection.pointee.deadlineMeaning == .head {
-                unsafe connection.pointee.deadlineMeaning = .idle
-            }
-            let headCount = unsafe Int(head.pointee.headByteCount)
-            switch unsafe head.pointee.body {
-            case .none:
-                unsafe answer(index, Request(head: head, bytes: raw, body: nothing))
-                return headCount
-            case .length(let length) where length <= UInt64(count - headCount):
-                let body = unsafe UnsafeRawBufferPointer(
-                    rebasing: raw[headCount..<headCount + Int(length)])
-                unsafe answer(index, Request(head: head, bytes: raw, body: body))
-                return headCount + Int(length)
-            case .length, .chunked:
-                unsafe beginBody(index, raw)
-                return headCount
-            }
+            unsafe heads.remember(raw.bytes, connection: index, head.pointee)
+            return unsafe takeHead(index, raw)
+        }
+    }
+
+    /// Goes on with a request whose head is understood.
+    private mutating func takeHead(_ index: UInt32, _ raw: UnsafeRawBufferPointer) -> Int {
+        let head = unsafe self.head
+        if unsafe mustWait(index, raw) { return 0 }
+        let connection = unsafe connections + Int(index)
+        unsafe connection.pointee.turnRequests &-= 1
+        // The time of a head that is still coming is over; the next one has its own.
+        if unsafe connection.pointee.deadlineMeaning == .head {
+            unsafe connection.pointee.deadlineMeaning = .idle
+        }
+        let headCount = unsafe Int(head.pointee.headByteCount)
+        switch unsafe head.pointee.body {
+        case .none:
+            unsafe answer(index, Request(head: head, bytes: raw, body: nothing))
+            return headCount
+        case .length(let length) where length <= UInt64(raw.count - headCount):
+            let body = unsafe UnsafeRawBufferPointer(
+                rebasing: raw[headCount..<headCount + Int(length)])
+            unsafe answer(index, Request(head: head, bytes: raw, body: body))
+            return headCount + Int(length)
+        case .length, .chunked:
+            unsafe beginBody(index, raw)
+            return headCount
         }
     }
 

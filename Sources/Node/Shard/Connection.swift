@@ -103,13 +103,16 @@ internal import Wire
     var stream = AnswerStream.none
 
     /// What is left of this turn's share.
-    var turnRequests: Int32 = 0
-    var turnBytes: Int32 = 0
+    var turnRequests: Int32 = 1
+    var turnBytes: Int32 = 1
     var turn: UInt32 = 0
     /// The last turn in which a write was told of.
     var toldTurn: UInt32 = 0
     /// Bytes thrown away while lingering.
     var lingered: UInt32 = 0
+
+    /// It has used up a share, and most likely will again.
+    @inline(__always) var isGreedy: Bool { turnRequests <= 0 || turnBytes <= 0 }
 }
 
 /// An answer that is produced piece by piece while the peer takes it.

@@ -110,6 +110,7 @@ extension Shard {
             return flushStream(index, number)
         }
         var share = settings.turnBytesMax
+        if unsafe connection.pointee.isGreedy { share /= ShardSettings.greedyPart }
         while unsafe connection.pointee.state == .open,
             unsafe !connection.pointee.flags.contains(.sendInFlight),
             unsafe connection.pointee.firstBlock != Connection.noBlock

@@ -23,6 +23,11 @@ import Wire
     /// The head of the request that is being looked at.
     let head: UnsafeMutablePointer<HTTPRequestHead>
 
+    /// Fields that were understood before, and the table that was asked for last.
+    var heads = HTTPHeadMemo()
+    var plainTable = PlainTable()
+    var plainOwner = PlainOwner()
+
     /// Room to decode a target, which is never longer than a head.
     let scratch: UnsafeMutablePointer<UInt8>
     static let scratchBytes = HTTPLimits.headBytesCeiling
@@ -71,8 +76,8 @@ import Wire
 
     var pool: BlockPool
     var timers: TimerWheel
-    var runnable: SlotList
-    var dirty: SlotList
+    var runnable: IndexQueue
+    var dirty: IndexQueue
     private let connectionPages: Pages
     private let freePages: Pages
     private let freeSlots: UnsafeMutablePointer<UInt32>
@@ -130,8 +135,8 @@ import Wire
         let timers = try TimerWheel(capacity: slots, nowMs: now)
         let connectionPages = try Pages(byteCount: slots * MemoryLayout<Connection>.stride)
         let freePages = try Pages(byteCount: slots * 4)
-        let runnable = try SlotList(capacity: slots)
-        let dirty = try SlotList(capacity: slots)
+        let runnable = try IndexQueue(capacity: slots)
+        let dirty = try IndexQueue(capacity: slots)
         let awaited = try AwaitedPool.make()
         let keyspace: Keyspace
         do throws(ReservationRefused) {
@@ -149,7 +154,7 @@ import Wire
         _ start: ShardStart, driver: Driver, keyspace: consuming Keyspace,
         pool: consuming BlockPool, timers: consuming TimerWheel, awaited: consuming AwaitedPool,
         connectionPages: consuming Pages, freePages: consuming Pages,
-        runnable: consuming SlotList, dirty: consuming SlotList, nowMs: UInt64
+        runnable: consuming IndexQueue, dirty: consuming IndexQueue, nowMs: UInt64
     ) {
         number = start.number
         settings = start.settings
@@ -458,38 +463,5 @@ import Wire
             worst = UInt32(index)
         }
         if let worst { close(worst) }
-    }
-}
-
-/// Slots that wait for something later in the turn, in order, each at most once: a flag in the
-/// slot sees to that.
-@safe struct SlotList: ~Copyable {
-    private let pages: Pages
-    private let base: UnsafeMutablePointer<UInt32>
-    private let capacity: Int
-    private var head = 0
-    private(set) var count = 0
-
-    init(capacity: Int) throws(SystemError) {
-        self.capacity = capacity
-        pages = try Pages(byteCount: capacity * 4)
-        unsafe base = unsafe pages.bound(to: UInt32.self)
-    }
-
-    mutating func append(_ index: UInt32) {
-        invariant(count < capacity, "slot \(index) is listed twice")
-        var tail = head + count
-        if tail >= capacity { tail -= capacity }
-        unsafe base[tail] = index
-        count += 1
-    }
-
-    mutating func popFirst() -> UInt32? {
-        guard count > 0 else { return nil }
-        let index = unsafe base[head]
-        head += 1
-        if head == capacity { head = 0 }
-        count -= 1
-        return index
     }
 }

@@ -33,6 +33,8 @@ import Wire
     var memoryBytesMax = 0
     var evicts = false
 
+    /// A connection that used up its share of a turn gets this part of one in the next.
+    static let greedyPart: Int32 = 4
     /// What JSON around the largest value may add to a body.
     static let bodyBytesBeyondValue = 64 * 1024
     /// A peer that takes none of a whole block for this long is gone or hostile.

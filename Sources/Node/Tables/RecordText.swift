@@ -59,6 +59,54 @@ enum RecordText {
         writer.write(byte: 0x7D)
     }
 
+    // MARK: The common case
+
+    /// What follows a version in a text is longer.
+    private static var versionBytesMax: Int { 24 }
+
+    /// What the text of a record takes whose value is JSON and that does not expire; nil for any
+    /// other. Its owner has a name that is written as it is.
+    @inline(__always)
+    static func plainByteCount(_ record: Record, ownerCount: Int, versionDigits: Int) -> Int? {
+        guard record.kind == .json, record.expiresAt == 0,
+            DigitText.isTime(UInt64(bitPattern: record.timestamp))
+        else { return nil }
+        return frameCount &+ record.valueCount &+ ownerCount &+ versionDigits &+ 15
+    }
+
+    /// What `write` would write of such a record, without asking for room piece by piece: the caller
+    /// has `plainByteCount` bytes and a few more, which may be written over for a moment.
+    @unsafe @inline(__always)
+    static func writePlain(
+        _ record: Record, owner: UnsafeRawBufferPointer, to start: UnsafeMutableRawPointer
+    ) {
+        var place = unsafe start
+        @inline(__always) func put(_ text: StaticString) {
+            unsafe place.copyMemory(from: text.utf8Start, byteCount: text.utf8CodeUnitCount)
+            unsafe place += text.utf8CodeUnitCount
+        }
+        put("{\"value\":")
+        let value = unsafe record.value
+        if let from = value.baseAddress {
+            unsafe place.copyMemory(from: from, byteCount: value.count)
+        }
+        unsafe place += value.count
+        put(",\"version\":")
+        var version = unsafe ByteWriter(
+            place.assumingMemoryBound(to: UInt8.self), capacity: versionBytesMax)
+        version.write(decimal: record.version)
+        unsafe place += version.count
+        put(",\"timestamp\":")
+        unsafe DigitText.writeTime(UInt64(bitPattern: record.timestamp), to: place)
+        unsafe place += 13
+        put(",\"owner\":\"")
+        if let from = owner.baseAddress {
+            unsafe place.copyMemory(from: from, byteCount: owner.count)
+        }
+        unsafe place += owner.count
+        put("\"}")
+    }
+
     // MARK: The value
 
     /// What the value takes, and the word about its encoding.
@@ -173,8 +221,7 @@ enum RecordText {
     }
 }
 
-/// Any bytes as a JSON string: names and keys, which are UTF-8 where they came over HTTP but need
-/// not be where RESP wrote them.
+/// Any bytes as a JSON string: names and keys, which are UTF-8 nearly always but need not be.
 ///
 /// Each byte that belongs to no character is shown as U+FFFD. So the text is always JSON, and such
 /// a key can be seen, though not asked for by this name.
@@ -216,13 +263,39 @@ enum LooseText {
         _ = unsafe JSONString.encode(text, into: room)
     }
 
-    /// Most names are short and of the characters a table's name has: they go out as they are, for
-    /// a fifth of what the general way costs.
+    /// Most names are short and have nothing to escape: they go out as they are, for a tenth of what
+    /// the general way costs.
     @inline(__always)
-    private static func isWord(_ text: UnsafeRawBufferPointer) -> Bool {
-        guard text.count <= 32 else { return false }
-        for index in 0..<text.count where unsafe !TableName.allows(text[index]) { return false }
+    static func isWord(_ text: UnsafeRawBufferPointer) -> Bool {
+        let count = text.count
+        guard count <= 64, let base = text.baseAddress else { return count == 0 }
+        if count >= 8 {
+            var marks: UInt64 = 0
+            var at = 0
+            while at < count {
+                // The last word overlaps the one before.
+                let from = min(at, count &- 8)
+                unsafe marks |= escaped(base.loadUnaligned(fromByteOffset: from, as: UInt64.self))
+                at &+= 8
+            }
+            return marks == 0
+        }
+        if count >= 4 {
+            let first = unsafe base.loadUnaligned(as: UInt32.self)
+            let last = unsafe base.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
+            return escaped(UInt64(first) | UInt64(last) &<< 32) == 0
+        }
+        for index in 0..<count where unsafe !TableName.allows(text[index]) { return false }
         return true
+    }
+
+    /// Not zero where one of eight bytes is not ASCII, a control, a quote or a backslash.
+    @inline(__always)
+    private static func escaped(_ word: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let quote = (word ^ (0x22 &* ones)) &- ones
+        let backslash = (word ^ (0x5C &* ones)) &- ones
+        return (quote | backslash | (word &- (0x20 &* ones)) | word) & (0x80 &* ones)
     }
 
     @inline(never)

@@ -35,6 +35,7 @@ extension Shard {
                 ? replyError(index, shape, .insufficientStorage, "There are too many tables")
                 : replyOutcome(index, shape, .keyNotFound)
         }
+        unsafe plainTable.remember(request.rawPath, key: path.key, table)
         work.table = table
         work.readRule = tables[table].readRule
         work.hash = unsafe keyspace.hashing.hash(table, work.key)
@@ -115,6 +116,8 @@ extension Shard {
     }
 
     static func isJSON(_ type: RawSpan, _ kind: TableWork.Kind) -> Bool {
+        // As nearly everybody writes it.
+        if type.equals("application/json") { return true }
         var end = 0
         while end < type.byteCount {
             let byte = unsafe type.unsafeLoad(fromByteOffset: end, as: UInt8.self)
@@ -179,7 +182,7 @@ extension Shard {
             }
         }
         var found = Outcome.record(.ok, record)
-        if commitPoint.waitsForDisk, record.stamp > commitPoint.syncedStamp {
+        if commitPoint.mustHold(record) {
             found.position = keyspace.position
         }
         return found

@@ -1,0 +1,143 @@
+import Glibc
+import Keyspace
+import Machine
+import Wire
+
+/// The table that was asked for last, by the path as it was written up to the key: `/{t}/key/`.
+/// Numbers are never given to another table, so what is remembered stays right.
+@safe struct PlainTable: ~Copyable {
+    private static let bytesMax = 160
+
+    private let prefix: UnsafeMutableRawPointer
+    private var count = 0
+    private(set) var number: TableNumber = 0
+
+    init() { unsafe prefix = .allocate(byteCount: Self.bytesMax, alignment: 8) }
+
+    deinit { unsafe prefix.deallocate() }
+
+    /// `path` leads to a key of the table. What stands before the key is remembered, where the key
+    /// is found as it was written, at the path's end.
+    mutating func remember(
+        _ path: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, _ table: TableNumber
+    ) {
+        let count = path.count - key.count
+        guard (8...Self.bytesMax).contains(count), let start = path.baseAddress,
+            unsafe key.baseAddress == start + count
+        else { return }
+        unsafe prefix.copyMemory(from: start, byteCount: count)
+        self.count = count
+        number = table
+    }
+
+    /// Where the key begins in a request that begins with `GET ` and a path to this table; 0: it is
+    /// another request.
+    @inline(__always)
+    func keyPlace(in bytes: UnsafePointer<UInt8>, count available: Int) -> Int {
+        guard count > 0, available > count &+ 4 else { return 0 }
+        let start = unsafe UnsafeRawPointer(bytes)
+        guard unsafe start.loadUnaligned(as: UInt32.self) == 0x2054_4547 else { return 0 }
+        var at = 0
+        while at < count {
+            // The last word overlaps the one before.
+            let from = min(at, count &- 8)
+            let mine = unsafe prefix.loadUnaligned(fromByteOffset: from, as: UInt64.self)
+            if unsafe start.loadUnaligned(fromByteOffset: from &+ 4, as: UInt64.self) != mine {
+                return 0
+            }
+            at &+= 8
+        }
+        return count &+ 4
+    }
+}
+
+/// The owner of the record that was read last, whose name needs no escapes. A name is never given up.
+@safe struct PlainOwner {
+    private(set) var number = UInt32.max
+    private(set) var name = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+
+    /// False: the name is not one to be written as it is.
+    mutating func remember(_ number: UInt32, _ owners: OwnerNumbers) -> Bool {
+        let name = unsafe owners.name(of: number)
+        guard name.count > 0, unsafe LooseText.isWord(name) else { return false }
+        self.number = number
+        unsafe self.name = unsafe name
+        return true
+    }
+}
+
+/// The reads that nearly all reads are: a key of the table that was asked for last, that is there,
+/// on this shard, for everybody to see. They are answered in one go, right from the bytes of the
+/// requests, as many as follow each other.
+///
+/// Whatever is not exactly that takes the general way, which gives the same answer
+/// (`Tests/ServerTests` compares the two) at three times the cost.
+extension Shard {
+    /// What the head of such an answer takes at most, with what may be written behind it for a
+    /// moment: the template, a length, an ETag.
+    private static var headBytesMax: Int { 256 }
+
+    /// Answers the plain reads that the bytes begin with, and says how many bytes they were.
+    mutating func answerPlainReads(
+        _ index: UInt32, _ bytes: UnsafePointer<UInt8>, count: Int
+    ) -> Int {
+        var keyAt = unsafe plainTable.keyPlace(in: bytes, count: count)
+        let connection = unsafe connections + Int(index)
+        guard keyAt > 0, !acceptsNoMoreRequests,
+            unsafe connection.pointee.flags.isDisjoint(with: [.diverted, .refused])
+        else { return 0 }
+        let table = plainTable.number
+        guard tables[table].readRule == .open else { return 0 }
+        let isAlone = unsafe state.pointee.shardCount == 1
+        let requestsMax = unsafe connection.pointee.turnRequests
+
+        var writer = unsafe ByteWriter(aside, capacity: 0)
+        var used = 0
+        var answered: Int32 = 0
+        while keyAt > 0, answered < requestsMax {
+            let raw = unsafe UnsafeRawBufferPointer(start: bytes + used, count: count &- used)
+            guard
+                let (keyEnd, headEnd) = unsafe heads.recallPlainRead(
+                    raw.bytes, keyPlace: keyAt, connection: index, limits: settings.limits),
+                keyEnd > keyAt, keyEnd &- keyAt <= Key.bytesMax
+            else { break }
+            let name = unsafe UnsafeRawBufferPointer(rebasing: raw[keyAt..<keyEnd])
+            guard unsafe isAlone || shard(of: name, in: table) == number else { break }
+            let key = unsafe Key(table, name, hash: keyspace.hashing.hash(table, name))
+            guard let record = keyspace.get(key, at: wallMs), !commitPoint.mustHold(record) else {
+                break
+            }
+            if plainOwner.number != record.owner.rawValue {
+                guard plainOwner.remember(record.owner.rawValue, owners) else { break }
+            }
+            let digits = ByteWriter.decimalDigits(of: record.version)
+            guard
+                let size = RecordText.plainByteCount(
+                    record, ownerCount: unsafe plainOwner.name.count, versionDigits: digits)
+            else { break }
+            // Asked for only now, and for what fits: a block without bytes would be sent as such.
+            guard size <= BlockPool.blockBytes &- Self.headBytesMax else { break }
+            if answered == 0 { writer = self.writer(index) }
+            guard writer.hasRoom(size &+ Self.headBytesMax) else { break }
+            let headCount = okHead.prepare(contentLength: size)
+            let place = unsafe UnsafeMutableRawPointer(
+                writer.reserve(headCount &+ EntityTag.fieldBytes &+ digits &+ size))
+            unsafe okHead.copyPrepared(to: place)
+            let body = unsafe EntityTag.writeField(
+                version: record.version, stamp: record.stamp, to: place + headCount)
+            unsafe RecordText.writePlain(record, owner: plainOwner.name, to: body)
+            used &+= headEnd
+            answered &+= 1
+            keyAt = unsafe plainTable.keyPlace(in: bytes + used, count: count &- used)
+        }
+        guard answered > 0 else { return 0 }
+        unsafe connection.pointee.turnRequests &-= answered
+        // The time of a head that is still coming is over; the next one has its own.
+        if unsafe connection.pointee.deadlineMeaning == .head {
+            unsafe connection.pointee.deadlineMeaning = .idle
+        }
+        tally.answers2xx &+= UInt64(answered)
+        commit(index, writer)
+        return used
+    }
+}
