@@ -14,13 +14,19 @@ extension Message {
         /// Whether a name that nobody has is refused rather than given to the asker.
         var onlyKnown: Bool
     }
+
+    /// Whoever asked with this ticket is gone.
+    struct ForgetLogin {
+        var kind = Kind.forgetLogin
+        var ticket: UInt64
+    }
 }
 
 /// `POST /auth/{user}`: who asks on any shard is brought before the one desk, on the first shard,
 /// and the desk's answer, which may have to wait for a password hash, back to the asker's place.
 extension Shard {
     /// Askers are numbered by their shard and the place that waits for the answer.
-    private struct Asker {
+    struct Asker {
         let shard: Int
         let ticket: UInt64
 
@@ -78,6 +84,11 @@ extension Shard {
         let address = client(of: request, from: PeerAddress.of(driver.fd(of: index)))
 
         let ticket = awaitAnswer(index, shape)
+        if let mine = awaited.place(of: ticket) {
+            unsafe awaited.places[Int(mine)].isLogin = true
+        }
+        // Whichever way it goes on from here, it has a copy of the secret.
+        defer { unsafe explicit_bzero(scratch + name.count, count) }
         if unsafe !askDesk(name, secret, from: address, ticket: ticket, onlyKnown: false) {
             deliver(ticket) { shard, index, shape in
                 shard.replyError(
@@ -122,6 +133,18 @@ extension Shard {
             return true
         }
         return unsafe post(name, secret, from: address, ticket: ticket, onlyKnown: onlyKnown)
+    }
+
+    /// A connection with a login under way is gone: a password is not hashed for nobody.
+    mutating func forgetLogin(_ ticket: UInt64) {
+        if unsafe desk != nil { return forgetLogin(Asker(shard: number, ticket: ticket)) }
+        var message = Message.ForgetLogin(ticket: ticket)
+        unsafe withUnsafeBytes(of: &message) { unsafe postCopy($0, to: 0) }
+    }
+
+    mutating func forgetLogin(_ asker: Asker) {
+        guard let desk = unsafe desk else { return }
+        unsafe desk.pointee.forget(asker: asker.number)
     }
 
     // MARK: The desk's side
@@ -188,6 +211,10 @@ extension Shard {
             UnsafeRawBufferPointer(rebasing: message[middle..<middle + Int(head.secretCount)]),
             from: head.address, asker: Asker(shard: shard, ticket: head.ticket),
             onlyKnown: head.onlyKnown)
+        // The mailbox's memory is written over only when the ring comes round.
+        unsafe explicit_bzero(
+            UnsafeMutableRawPointer(mutating: message.baseAddress.unsafelyUnwrapped) + middle,
+            Int(head.secretCount))
     }
 
     private mutating func post(

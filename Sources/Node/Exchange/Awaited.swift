@@ -21,6 +21,8 @@ import Machine
     var slot: UInt32 = 0
     /// A part of a transaction over shards; `slot` says which.
     var transaction: UnsafeMutablePointer<RESPTransaction>? = nil
+    /// A login, which the desk forgets when its asker goes away.
+    var isLogin = false
     /// The number of an account on its way to the store; 0: of none.
     var account: UInt64 = 0
     /// What was asked on a WebSocket, where answers come in any order.

@@ -78,6 +78,11 @@ extension Shard {
             let next = unsafe entry.pointee.next
             if unsafe entry.pointee.isReady {
                 awaited.give(place)
+            } else if unsafe entry.pointee.isLogin {
+                // There will be no answer, and one that is on its way finds the place taken by
+                // somebody else or by nobody.
+                forgetLogin(awaited.ticket(place))
+                awaited.give(place)
             } else {
                 unsafe entry.pointee.connection = Connection.noBlock
             }

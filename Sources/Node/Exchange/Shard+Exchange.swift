@@ -270,6 +270,9 @@ extension Shard {
         case .list: unsafe receiveList(message, from: shard)
         case .page: unsafe receivePage(message, from: shard)
         case .login: unsafe receiveLogin(message, from: shard)
+        case .forgetLogin:
+            unsafe forgetLogin(
+                Asker(shard: shard, ticket: message.load(as: Message.ForgetLogin.self).ticket))
         case .listen: unsafe receiveListen(message, from: shard)
         case .ask: unsafe receiveAsk(message, from: shard)
         case .told: unsafe receiveTold(message)

@@ -53,6 +53,7 @@ enum Message {
         case list
         case page
         case login
+        case forgetLogin
         case listen
         case ask
         case told
