@@ -65,9 +65,6 @@ struct PathExample: CustomTestStringConvertible, Sendable {
         .init(path: "/key/", kind: .badKey),
         .init(path: "/t/subscribe/", kind: .badKey),
         .init(path: "/t/subscribers/", kind: .badKey),
-        .init(path: "/t/key/%FF", kind: .badKey),
-        .init(path: "/t/key/%ED%A0%80", kind: .badKey),
-        .init(path: "/t/key/%C3", kind: .badKey),
         .init(path: "/t/key/%", kind: .badEncoding),
         .init(path: "/t/key/%4", kind: .badEncoding),
         .init(path: "/t/key/%zz", kind: .badEncoding),
@@ -184,7 +181,7 @@ struct Led: Equatable {
                 key[place] = 0x2F
                 #expect(Led(to: bytes("/t/key/") + key).kind != .key)
                 key[place] = 0x80
-                #expect(Led(to: bytes("/t/key/") + key) == Led(.badKey))
+                #expect(Led(to: bytes("/t/key/") + key).kind == .key)
                 key[place] = 0x25
                 #expect(Led(to: bytes("/t/key/") + key) == Led(.badEncoding))
                 key[place] = 0x26

@@ -82,6 +82,28 @@ import Testing
     }
 
     @Test(arguments: NodeShape.allCases)
+    func `a key that is no text is a key like any other`(_ shape: NodeShape) throws {
+        let node = try TableNode.shared(shape)
+        let (table, alice) = (node.table(), try node.asAlice())
+        let keys = ["%FF", "%FE", "a%C3", "%ED%A0%80", "%00%FF%00", "%80k"]
+        for (number, key) in keys.enumerated() {
+            let path = "/\(table)/key/\(key)"
+            expectRecord(expect(201, try alice.put(path, "\(number)")), "\(number)", version: 1)
+        }
+        for (number, key) in keys.enumerated() {
+            let path = "/\(table)/key/\(key)"
+            expectRecord(expect(200, try alice.get(path)), "\(number)", version: 1)
+            expect(404, try alice.get("/\(table)/key/%EF%BF%BD"), "the sign it is shown as")
+        }
+        // Listed as JSON, which has no other bytes than text.
+        let listed = try alice.get("/\(table)/keys").json?.strings ?? []
+        #expect(listed.count == keys.count && listed.contains("a\u{FFFD}"), "\(listed)")
+        #expect(try alice.get("/\(table)/store").status == 200)
+        for key in keys { expect(200, try alice.delete("/\(table)/key/\(key)")) }
+        expect(404, try alice.get("/\(table)/keys"))
+    }
+
+    @Test(arguments: NodeShape.allCases)
     func `no key, and one that is too long, are refused`(_ shape: NodeShape) throws {
         let node = try TableNode.shared(shape)
         let (table, alice) = (node.table(), try node.asAlice())

@@ -28,7 +28,7 @@ extension Shard {
         case .table: routeSettings(index, request, shape, path)
         case .root: routeRoot(index, request, shape)
         case .badTable: replyError(index, shape, .badRequest, "The table name is malformed")
-        case .badKey: replyError(index, shape, .badRequest, "A key is 1 to 1024 bytes of UTF-8")
+        case .badKey: replyError(index, shape, .badRequest, "A key is 1 to 1024 bytes")
         case .badEncoding:
             refuse(
                 index, .badRequest, "A percent sign in the path is not followed by two digits")

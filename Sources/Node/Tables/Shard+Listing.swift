@@ -314,14 +314,12 @@ extension Shard {
         while !page.isFull, let record = keyspace.next(&way, at: wallMs) {
             guard principal == Principal.system.rawValue || record.owner.rawValue == principal
             else { continue }
-            let keyCount = unsafe JSONString.encodedCount(record.key)
+            let keyCount = unsafe LooseText.byteCount(record.key)
             let owner = unsafe owners.name(of: record.owner.rawValue)
             let recordCount =
                 unsafe withRecords ? RecordText.byteCount(record, owner: owner) + 1 : 0
             unsafe page.add(record.key, textCount: keyCount + recordCount) { writer in
-                let place = unsafe UnsafeMutableRawBufferPointer(
-                    start: writer.reserve(keyCount), count: keyCount)
-                _ = unsafe JSONString.encode(record.key, into: place)
+                unsafe LooseText.write(record.key, into: &writer)
                 guard withRecords else { return }
                 writer.write(byte: UInt8(ascii: ":"))
                 unsafe RecordText.write(record, owner: owner, into: &writer)

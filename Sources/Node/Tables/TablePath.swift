@@ -4,8 +4,8 @@ import Wire
 /// Where a path of the table API leads.
 ///
 /// Segments are decoded each for itself, so `%2F` stays inside a key while a bare slash always
-/// separates. A key that arrives over HTTP is UTF-8: it is shown in JSON and in URLs, and another
-/// spelling would come back as a different key.
+/// separates. A key is any bytes, as it is over RESP: what is not UTF-8 is asked for by its escapes, and
+/// shown in JSON as `LooseText` does.
 @safe
 struct TablePath {
     enum Kind: UInt8, Sendable {
@@ -27,7 +27,7 @@ struct TablePath {
         case none
         /// The table's name is malformed (400).
         case badTable
-        /// The key is empty, longer than 1024 bytes or not UTF-8 (400).
+        /// The key is empty or longer than 1024 bytes (400).
         case badKey
         /// A `%` without two hexadecimal digits (400).
         case badEncoding
@@ -193,9 +193,7 @@ struct TablePath {
         self.init(kind, table)
         guard self.kind == kind else { return }
         unsafe self.key = unsafe key.bytes
-        if unsafe key.fault == .length || key.bytes.isEmpty || key.bytes.count > Key.bytesMax
-            || !UTF8Text.isValid(key.bytes)
-        {
+        if unsafe key.fault == .length || key.bytes.isEmpty || key.bytes.count > Key.bytesMax {
             unsafe self.init(kind: .badKey)
         }
     }
