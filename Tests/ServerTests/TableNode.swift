@@ -47,7 +47,7 @@ final class TableNode: @unchecked Sendable {
         admin = try server.token("admin", Self.adminPassword)
     }
 
-    private static let nodes = Mutex<[NodeShape: TableNode]>([:])
+    private static let nodes = Guarded<[NodeShape: TableNode]>([:])
     private static let tables = Atomic<Int>(0)
 
     static func shared(_ shape: NodeShape) throws -> TableNode {

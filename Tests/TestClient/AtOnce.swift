@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 /// Where threads wait for each other, as often as they like.
 public final class Barrier: @unchecked Sendable {
@@ -38,5 +37,5 @@ public func atOnce<Outcome: Sendable>(
 }
 
 private final class Outcomes<Outcome: Sendable>: Sendable {
-    let all: Mutex<[Int: Result<Outcome, any Error>]> = Mutex([:])
+    let all = Guarded<[Int: Result<Outcome, any Error>]>([:])
 }
