@@ -20,6 +20,7 @@
 #   SHARDS        needletail's shards                                            (1)
 #   SERVER_CPUS, CLIENT_CPUS   where both sides run                              (0, 1)
 #   REALTIME=1    runs both sides at real-time priority, for quieter figures     (0)
+#   KEYS          asks for real keys, so many, instead of PATH_: see keys.sh
 #   NEEDLETAIL    the server's binary                        (.build/release/needletail)
 #   BENCH         the second load generator; empty for none  (.build/release/needletail-bench)
 #
@@ -28,6 +29,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
+[[ ! ${KEYS:-} ]] || exec bench-scripts/keys.sh "$@"
 TARGETS=${TARGETS:-ceiling uring epoll nginx}
 ROUNDS=${ROUNDS:-3}
 SECONDS_EACH=${SECONDS_EACH:-3}
