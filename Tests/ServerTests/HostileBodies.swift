@@ -382,8 +382,6 @@ extension Hostile {
             "\u{16}\u{3}\u{1}\0\u{2e}\u{1}\0\0\u{2a}\u{3}\u{3}" + long(32, of: "\u{5a}")
                 + "\0\0\u{2}\u{13}\u{1}\u{1}\0"),
         .dropped("an SSL 2 hello", "\u{80}\u{2e}\u{1}\0\u{2}\0\u{15}\0\0\0\u{10}\r\n\r\n"),
-        .dropped("a RESP array", "*1\r\n$4\r\nPING\r\n"),
-        .dropped("a RESP string", "$4\r\nPING\r\n\r\n"),
         .dropped("a peer's greeting", "needletail/1 nobody\r\n\r\n"),
         .dropped("a preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         .dropped("SSH", "SSH-2.0-OpenSSH_9.2\r\n\r\n"),
