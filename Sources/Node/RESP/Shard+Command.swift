@@ -151,7 +151,8 @@ extension Shard {
         case many
     }
 
-    mutating func reach(of facts: CommandFacts, _ words: RESPWords, _ context: RESPContext) -> Reach {
+    mutating func reach(of facts: CommandFacts, _ words: RESPWords, _ context: RESPContext) -> Reach
+    {
         guard unsafe state.pointee.shardCount > 1 else { return .here }
         switch facts.command {
         case .keys, .dbsize, .flushdb, .flushall, .randomkey, .publish, .pubsub: return .many
