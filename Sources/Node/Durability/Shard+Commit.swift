@@ -84,7 +84,9 @@ extension Shard {
         } else {
             withholdTurn()
         }
-        unsafe answersTelling.removeAll(keepingCapacity: true)
+        if unsafe !answersTelling.isEmpty {
+            unsafe answersTelling.removeAll(keepingCapacity: true)
+        }
         unsafe keeper.pointee.startWork(
             at: nowMs, isSyncWanted: commitPoint.heldCount > 0, stamp: keyspace.clock.last)
         noteLogGrowth()
