@@ -1,12 +1,11 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import Machine
 
 @Suite("Threads") struct ThreadTests {
     @Test func `runs its closure once, under its name cut to what the kernel keeps`() throws {
-        let names = Mutex<[String]>([])
+        let names = Guarded<[String]>([])
         let long = try Thread.start(name: "a name that is too long") {
             names.withLock { $0.append(Thread.currentName) }
         }
@@ -33,7 +32,7 @@ import Testing
     @Test func `takes no signals but its own faults, and the creator keeps its mask`() throws {
         var before = sigset_t()
         pthread_sigmask(SIG_BLOCK, nil, &before)
-        let blocked = Mutex<[Int32]>([])
+        let blocked = Guarded<[Int32]>([])
         let thread = try Thread.start(name: "masked") {
             var mask = sigset_t()
             pthread_sigmask(SIG_BLOCK, nil, &mask)
@@ -50,7 +49,7 @@ import Testing
     }
 
     @Test func `has the stack it asked for`() throws {
-        let size = Mutex(0)
+        let size = Guarded(0)
         let thread = try Thread.start(name: "deep", stackBytes: 32 << 20) {
             func deep(_ level: Int) -> Int {
                 withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { bytes in
@@ -72,7 +71,7 @@ import Testing
     }
 
     @Test func `pinned, it runs on that processor alone`() throws {
-        let counts = Mutex<[Int]>([])
+        let counts = Guarded<[Int]>([])
         let thread = try Thread.start(name: "pinned") {
             let first = (0..<1024).first { cpu in
                 do throws(SystemError) {

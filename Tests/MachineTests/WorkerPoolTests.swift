@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import Machine
@@ -188,7 +187,7 @@ private func collect(_ inbox: CompletionInbox) -> [(sum: Int, outcome: Job.Outco
         let pool = try WorkerPool.start(threads: 3, queuedJobsMax: 16)
         let bells = [Pipe(), Pipe()]
         let inboxes = bells.map(ringing)
-        let sums = Mutex<[Int]>([])
+        let sums = Guarded<[Int]>([])
         let second = try Thread.start(name: "second") {
             let sum = shard(pool, inboxes[1], bells[1], jobs: 5000)
             sums.withLock { $0.append(sum) }

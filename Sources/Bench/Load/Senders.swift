@@ -161,9 +161,9 @@ struct RequestTexts: Sendable {
 
 /// A thread in a place where only copyable values can be.
 final class ThreadHandle: Sendable {
-    private let thread: Mutex<Thread?>
+    private let thread: Guarded<Thread?>
 
-    init(_ thread: consuming sending Thread) { self.thread = Mutex(thread) }
+    init(_ thread: consuming sending Thread) { self.thread = Guarded(thread) }
 
     func join() {
         let thread = thread.withLock { $0.take() }

@@ -33,7 +33,7 @@ import Synchronization
         let namesMax: Int
         /// How many names are whole: stored after the last of them, read before any.
         let published = Atomic<Int>(0)
-        let adding: Mutex<Adding>
+        let adding: Guarded<Adding>
     }
 
     /// What only the holder of the lock touches.
@@ -61,7 +61,7 @@ import Synchronization
                 chunks: chunks!.bindMemory(
                     to: UnsafeMutablePointer<UnsafeRawPointer>?.self, capacity: chunkCount),
                 namesMax: namesMax,
-                adding: Mutex(
+                adding: Guarded(
                     Adding(
                         slots: slots!.bindMemory(to: UInt64.self, capacity: slotsAtFirst),
                         slotMask: slotsAtFirst - 1))))

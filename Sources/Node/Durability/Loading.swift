@@ -355,9 +355,9 @@ struct Loading {
 
 /// What several threads found out, or the first of their failures.
 private final class Results<Value: Sendable>: Sendable {
-    private let state: Mutex<([Value?], LoadFailure?)>
+    private let state: Guarded<([Value?], LoadFailure?)>
 
-    init(count: Int) { state = Mutex((Array(repeating: nil, count: count), nil)) }
+    init(count: Int) { state = Guarded((Array(repeating: nil, count: count), nil)) }
 
     func set(_ number: Int, _ value: Value) { state.withLock { $0.0[number] = value } }
 

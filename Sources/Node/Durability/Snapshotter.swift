@@ -49,7 +49,7 @@ import Synchronization
 
     private let disk: FileDisk
     private let epoch: Epoch
-    private let state: Mutex<State>
+    private let state: Guarded<State>
     private let worker: WorkerPool
     private let wakers: [Waker]
     private let log: Log
@@ -65,7 +65,7 @@ import Synchronization
         self.log = log
         unsafe self.signals = unsafe signals
         unsafe signals.pointee.number.store(manifest.snapshot, ordering: .relaxed)
-        state = Mutex(State(manifest: manifest))
+        state = Guarded(State(manifest: manifest))
         worker = try WorkerPool.start(
             name: "snapshot", threads: 1, queuedJobsMax: Self.jobsMax)
     }
@@ -117,7 +117,7 @@ import Synchronization
         submit(.finish)
     }
 
-    private func countDown(_ state: inout sending State) -> Bool {
+    private func countDown(_ state: inout State) -> Bool {
         guard state.run != nil else { return false }
         state.run!.missing -= 1
         return state.run!.missing == 0

@@ -52,9 +52,6 @@ import Synchronization
 }
 
 /// What the shards' threads and the main thread tell each other at start and at the end.
-///
-/// Atomics and not a `Mutex`: ThreadSanitizer does not see into the library's lock, and reports
-/// what it guards.
 final class ShardReport: @unchecked Sendable {
     private enum Verdict: UInt8, AtomicRepresentable { case open, serve, giveUp }
 

@@ -1,4 +1,5 @@
 import Keyspace
+import Machine
 import Synchronization
 
 /// The node's tables, numbered once for all shards.
@@ -7,15 +8,18 @@ import Synchronization
 /// the generation tells that something changed: so the lock is never on the way of an ordinary
 /// request.
 @safe final class TableRegistry: @unchecked Sendable {
-    private let lock = Mutex(())
-    /// Read and written under the lock only.
-    private var tables: Tables
-    private var awaitedCount = 0
+    private struct Known: ~Copyable {
+        var tables: Tables
+        var awaitedCount = 0
+    }
+
+    private let known: Guarded<Known>
     private let changes = Atomic<UInt64>(0)
 
     init(seed: UInt64) {
-        tables = Tables(seed: seed)
+        var tables = Tables(seed: seed)
         ReservedTable.open(in: &tables)
+        known = Guarded(Known(tables: tables))
     }
 
     /// Grows with every change of a table's settings.
@@ -26,11 +30,12 @@ import Synchronization
         of name: UnsafeRawBufferPointer, in space: Space = .shared, adding: Bool,
         updating copy: inout Tables
     ) -> TableNumber? {
-        lock.withLock { _ in
+        known.withLock { known in
             let number =
                 unsafe adding
-                ? tables.number(adding: name, in: space) : tables.number(of: name, in: space)
-            bring(&copy)
+                ? known.tables.number(adding: name, in: space)
+                : known.tables.number(of: name, in: space)
+            Self.bring(known.tables, to: &copy)
             return number
         }
     }
@@ -44,32 +49,32 @@ import Synchronization
     func number(
         awaiting name: UnsafeRawBufferPointer, updating copy: inout Tables
     ) -> TableNumber? {
-        lock.withLock { _ in
-            var number = unsafe tables.number(of: name, in: .shared)
-            if number == nil, awaitedCount < Self.awaitedMax {
-                number = unsafe tables.number(adding: name, in: .shared)
-                awaitedCount += 1
+        known.withLock { known in
+            var number = unsafe known.tables.number(of: name, in: .shared)
+            if number == nil, known.awaitedCount < Self.awaitedMax {
+                number = unsafe known.tables.number(adding: name, in: .shared)
+                known.awaitedCount += 1
             }
-            bring(&copy)
+            Self.bring(known.tables, to: &copy)
             return number
         }
     }
 
     func update(_ copy: inout Tables) {
-        lock.withLock { _ in bring(&copy) }
+        known.withLock { known in Self.bring(known.tables, to: &copy) }
     }
 
     /// Changes a table's settings for every shard, from each one's next turn on.
     func change(_ number: TableNumber, _ change: (inout TableInfo) -> Void) {
-        lock.withLock { _ in
-            var info = tables[number]
+        known.withLock { known in
+            var info = known.tables[number]
             change(&info)
-            tables[number] = info
+            known.tables[number] = info
         }
         changes.add(1, ordering: .releasing)
     }
 
-    private func bring(_ copy: inout Tables) {
+    private static func bring(_ tables: borrowing Tables, to copy: inout Tables) {
         for number in 0..<TableNumber(tables.count) {
             let info = tables[number]
             if number >= copy.count, let name = unsafe tables.name(number) {
