@@ -20,6 +20,9 @@ public import Keyspace
 ///
 /// Appending allocates nothing: one buffer, which grows to what a turn needs and is given back
 /// after an unusually large one.
+///
+/// What it is asked is mutating, so that it is handed over by its address: see
+/// docs/compiler-workarounds.md.
 @safe
 public struct LogWriter: ~Copyable {
     public enum State: UInt8, Sendable {
@@ -228,7 +231,7 @@ public struct LogWriter: ~Copyable {
 
     /// Whether records of so many `encodedBytes` in all have their place. Asked before the write
     /// they come from is carried out.
-    public func room(for bytes: Int) -> Room {
+    public mutating func room(for bytes: Int) -> Room {
         if state.rawValue >= State.writesShort.rawValue { return .refused }
         let need = aligned(bytes) + 2 * Frame.headBytes
         let open = unsafe current.pointee
@@ -247,16 +250,20 @@ public struct LogWriter: ~Copyable {
     /// Until the segment is longer nothing more is written. Also set while `short` with nothing else
     /// left to find out with whether there is space again.
     public var wantsGrowth: Growth? {
-        if state == .failed { return nil }
-        // One that was left with more than its room comes before the open one.
-        for number in writing..<ringCount {
-            let open = unsafe place(number).pointee
-            if open.used > open.allocated { return growth(open, 0) }
+        mutating get {
+            if state == .failed { return nil }
+            // One that was left with more than its room comes before the open one.
+            for number in writing..<ringCount {
+                let open = unsafe place(number)
+                if unsafe open.pointee.used > open.pointee.allocated {
+                    return unsafe growth(open.pointee, 0)
+                }
+            }
+            return state == .short && spare != nil ? unsafe growth(current.pointee, 0) : nil
         }
-        return state == .short && spare != nil ? unsafe growth(current.pointee, 0) : nil
     }
 
-    private func growth(_ open: Open, _ need: Int) -> Growth {
+    private mutating func growth(_ open: Open, _ need: Int) -> Growth {
         let bytes = aligned(open.used) + need + sizes.growthBytes
         return Growth(file: open.file, bytes: bytes / sizes.growthBytes * sizes.growthBytes)
     }
@@ -352,14 +359,18 @@ public struct LogWriter: ~Copyable {
     /// way that will say it. A log that falls silent is closed with `appendWatermark`, a write and
     /// a sync, or damage to its last frames would look like the end that a power cut tears.
     public var wantsWatermark: Bool {
-        if state == .failed { return false }
-        guard synced > stated, frameAt < 0, fill == 0, synced == appended else { return false }
-        return state == .healthy || hasRoomForHead
+        mutating get {
+            if state == .failed { return false }
+            guard synced > stated, frameAt < 0, fill == 0, synced == appended else { return false }
+            return state == .healthy || hasRoomForHead
+        }
     }
 
     private var hasRoomForHead: Bool {
-        let open = unsafe current.pointee
-        return aligned(open.used) + 2 * Frame.headBytes <= open.allocated
+        mutating get {
+            let open = unsafe current.pointee
+            return aligned(open.used) + 2 * Frame.headBytes <= open.allocated
+        }
     }
 
     /// Appends a frame that only says how far the log is synced. As after any other turn,
@@ -459,10 +470,10 @@ public struct LogWriter: ~Copyable {
     }
 
     private var current: UnsafeMutablePointer<Open> {
-        unsafe ring + (ringFirst + ringCount - 1) % LogWriter.unsyncedMax
+        mutating get { unsafe ring + (ringFirst + ringCount - 1) % LogWriter.unsyncedMax }
     }
 
-    private func place(_ number: Int) -> UnsafeMutablePointer<Open> {
+    private mutating func place(_ number: Int) -> UnsafeMutablePointer<Open> {
         unsafe ring + (ringFirst + number) % LogWriter.unsyncedMax
     }
 
@@ -521,8 +532,10 @@ public struct LogWriter: ~Copyable {
 
     /// Whether something was written that is not synced, and no sync is under way.
     public var wantsSync: Bool {
-        if state == .failed { return false }
-        return !isSyncing && bytesWritten > bytesSynced
+        mutating get {
+            if state == .failed { return false }
+            return !isSyncing && bytesWritten > bytesSynced
+        }
     }
 
     /// Begins a sync of all that was written; nil when there is nothing to sync, or one is under
@@ -536,7 +549,7 @@ public struct LogWriter: ~Copyable {
     }
 
     /// A file of the sync that was begun; nothing else may happen in between.
-    public func syncFile(_ number: Int) -> DiskFile {
+    public mutating func syncFile(_ number: Int) -> DiskFile {
         unsafe place(trimmable + number).pointee.file
     }
 
@@ -565,8 +578,10 @@ public struct LogWriter: ~Copyable {
 
     /// The open segment as it has to be cut when the run ends, after the last write and sync.
     public var lastTrim: Trim {
-        let open = unsafe current.pointee
-        return Trim(file: open.file, sequence: open.sequence, bytes: open.written)
+        mutating get {
+            let open = unsafe current.pointee
+            return Trim(file: open.file, sequence: open.sequence, bytes: open.written)
+        }
     }
 
     /// The spare that was never used, to be closed and removed when the run ends.
@@ -577,7 +592,7 @@ public struct LogWriter: ~Copyable {
     }
 
     /// The segment now written to: the first that a snapshot begun now has to keep.
-    public var openSequence: UInt32 { unsafe current.pointee.sequence }
+    public var openSequence: UInt32 { mutating get { unsafe current.pointee.sequence } }
 
     // MARK: Failure
 

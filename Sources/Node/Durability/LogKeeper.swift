@@ -87,19 +87,28 @@ import Options
 
     /// Why writes are refused, or nil.
     var trouble: DiskTrouble? {
-        switch writer.state {
-        case .healthy: nil
-        case .short, .writesShort: isOutOfSpace ? .full : .stuck
-        case .failed: .failed
+        mutating get {
+            switch writer.state {
+            case .healthy: nil
+            case .short, .writesShort: isOutOfSpace ? .full : .stuck
+            case .failed: .failed
+            }
         }
     }
 
+    /// See `LogWriter.openSequence`.
+    var openSequence: UInt32 { mutating get { writer.openSequence } }
+
     /// Of a log that is written to no more.
-    var logFailure: DiskFailure? { writer.state == .failed ? writer.failure : nil }
+    var logFailure: DiskFailure? {
+        mutating get { writer.state == .failed ? writer.failure : nil }
+    }
 
     private var isOutOfSpace: Bool {
-        let code = writer.failure?.errno
-        return code == ENOSPC || code == EDQUOT
+        mutating get {
+            let code = writer.failure?.errno
+            return code == ENOSPC || code == EDQUOT
+        }
     }
 
     // MARK: A turn
@@ -148,7 +157,7 @@ import Options
         }
     }
 
-    private func isSyncDue(at nowMs: UInt64) -> Bool {
+    private mutating func isSyncDue(at nowMs: UInt64) -> Bool {
         switch policy {
         case .always: true
         case .everysec: nowMs >= nextSyncMs
@@ -158,7 +167,8 @@ import Options
 
     private mutating func startSync(at nowMs: UInt64, _ stamp: Stamp) {
         guard let sync = writer.beginSync() else { return }
-        let files = (0..<sync.files).map { writer.syncFile($0) }
+        var files: [DiskFile] = []
+        for number in 0..<sync.files { files.append(writer.syncFile(number)) }
         // The queue is longer than everything that can be under way.
         let isSubmitted = submit(.sync(DiskJob.Sync(sync: sync, files: files, stamp: stamp)))
         invariant(isSubmitted, "no room for a sync among the disk's jobs")
@@ -168,11 +178,13 @@ import Options
 
     /// When the shard has to look here again if nothing else happens.
     var nextDueMs: UInt64? {
-        if writer.state == .failed { return nil }
-        if writer.state != .healthy { return retryMs }
-        if isSyncing { return nil }
-        if writer.wantsSync { return policy == .everysec ? nextSyncMs : nil }
-        return writer.wantsWatermark ? nextSyncMs : nil
+        mutating get {
+            if writer.state == .failed { return nil }
+            if writer.state != .healthy { return retryMs }
+            if isSyncing { return nil }
+            if writer.wantsSync { return policy == .everysec ? nextSyncMs : nil }
+            return writer.wantsWatermark ? nextSyncMs : nil
+        }
     }
 
     private mutating func submit(_ work: DiskJob.Work) -> Bool {

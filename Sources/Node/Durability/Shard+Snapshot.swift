@@ -58,7 +58,7 @@ extension Shard {
         {
             unsafe snapshotter.begin(
                 number, start: keeper.pointee.writer.appended,
-                segment: keeper.pointee.writer.openSequence)
+                segment: keeper.pointee.openSequence)
             snapshotWalk.stage = .waiting
         }
         if snapshotWalk.stage == .waiting,
