@@ -87,6 +87,35 @@ import Wire
         #expect(walk(.store, "{\"a\":1,\"a\":2}") == ["a=1", "a=2"])
     }
 
+    @Test func `of a key that is there more than once the last is the one that counts`() {
+        func overridden(_ form: Form, _ body: String) -> [Int] {
+            withExact(bytes(body)) { body in
+                withScratch(ManyBody.scratchBytesMin) { scratch in
+                    let size = ManyBody.scratchBytesMin
+                    let walk =
+                        form == .store
+                        ? ManyBody.store(body, scratch: scratch, scratchBytes: size)
+                        : ManyBody.keys(body, scratch: scratch, scratchBytes: size)
+                    guard case .success(let count) = walk.check() else { return [-1] }
+                    return walk.overridden(count: count, hashing: KeyHash(seed: 7))
+                }
+            }
+        }
+        #expect(overridden(.store, "{}") == [])
+        #expect(overridden(.store, "{\"a\":1}") == [])
+        #expect(overridden(.store, "{\"a\":1,\"b\":2,\"aa\":3}") == [])
+        #expect(overridden(.store, "{\"a\":1,\"b\":2,\"a\":3}") == [0])
+        #expect(overridden(.store, "{\"b\":0,\"a\":1,\"a\":2,\"a\":3}") == [1, 2])
+        // However it is spelled.
+        #expect(overridden(.store, "{\"a\":1,\"\\u0061\":2,\"c\":3}") == [0])
+        #expect(overridden(.store, "{\"\\u0061\":1,\"a\":2,\"\\u0061\":3}") == [0, 1])
+        #expect(overridden(.keys, "[\"a\",\"b\",\"\\u0061\",\"b\"]") == [0, 1])
+        let same = Array(repeating: "\"k\"", count: 1000).joined(separator: ",")
+        #expect(overridden(.keys, "[\(same)]") == Array(0..<999))
+        let longest = String(repeating: "k", count: 1024)
+        #expect(overridden(.keys, "[\"\(longest)\",\"\(longest)\"]") == [0])
+    }
+
     @Test func `many keys are read from a list or from an object with one`() {
         #expect(walk(.keys, "[]") == [])
         #expect(walk(.keys, " [\"a\", \"b\\n\"] ") == ["a", "b\n"])

@@ -26,6 +26,30 @@ import Testing
     }
 
     @Test(arguments: NodeShape.allCases)
+    func `a key that an object has twice is written once, with the last value`(
+        _ shape: NodeShape
+    ) throws {
+        let node = try TableNode.shared(shape)
+        let (table, alice) = (node.table(), try node.asAlice())
+        var members = (0..<300).map { "\"k\($0)\":\"first\"" }
+        members += (0..<300).map { "\"\\u006b\($0)\":\"second\"" }
+        members += ["\"once\":1", "\"k7\":\"third\""]
+        let stored = expect(
+            200, try alice.post("/\(table)/store", "{\(members.joined(separator: ","))}"))
+        #expect(stored.text == "{\"stored\":301}")
+        expectRecord(try alice.get("/\(table)/key/k7"), "\"third\"", version: 1, owner: "alice")
+        for number in [0, 6, 8, 255, 256, 299] {
+            expectRecord(
+                try alice.get("/\(table)/key/k\(number)"), "\"second\"", version: 1,
+                owner: "alice")
+        }
+        expectRecord(try alice.get("/\(table)/key/once"), "1", version: 1)
+        let read = expect(
+            200, try alice.post("/\(table)/keys", "[\"once\",\"k1\",\"\\u006b1\",\"once\"]"))
+        #expect(read.json?.names == ["k1", "once"])
+    }
+
+    @Test(arguments: NodeShape.allCases)
     func `POST to the root stores into table default`(_ shape: NodeShape) throws {
         let node = try TableNode.shared(shape)
         let alice = try node.asAlice()

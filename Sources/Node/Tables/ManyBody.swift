@@ -58,6 +58,9 @@ struct ManyBody {
     private let scratch: UnsafeMutableRawBufferPointer
     private var walk: Walk
     private var count = 0
+    /// Where the last item's key lies in the body, quotes included.
+    private var name = 0..<0
+    private var isPlain = false
 
     /// `{"k":V,…}`
     static func store(
@@ -96,9 +99,7 @@ struct ManyBody {
 
     /// After `.end` or `.refused` the answer stays the same.
     mutating func next() -> Step {
-        let name: Range<Int>
         let value: Range<Int>
-        let isPlain: Bool
         switch walk {
         case .stopped(let refusal): return .refused(refusal)
         case .members(var members):
@@ -140,6 +141,58 @@ struct ManyBody {
             case .end: return .success(walk.count)
             case .refused(let refusal): return .failure(refusal)
             }
+        }
+    }
+
+    // MARK: Keys that are there more than once
+
+    /// The items whose key comes again further on, by their place in the body, in order. `count` is
+    /// what `check` found.
+    ///
+    /// Of members with one name the last counts, as nearly every reader of JSON has it (RFC 8259
+    /// section 4 leaves it open). So whoever passes over these writes each key once.
+    func overridden(count: Int, hashing: KeyHash) -> [Int] {
+        guard count > 1 else { return [] }
+        var slotMask = 1
+        while slotMask < 2 * count { slotMask *= 2 }
+        slotMask -= 1
+        // A slot is zero or one more than the place of a key's last item so far.
+        var slots = [UInt32](repeating: 0, count: slotMask + 1)
+        var items: [(hash: UInt64, name: Range<Int>, isPlain: Bool)] = []
+        items.reserveCapacity(count)
+        var overridden: [Int] = []
+        var walk = self
+        while case .item(let key, _) = walk.next() {
+            let hash = unsafe hashing.hash(0, key)
+            var slot = Int(truncatingIfNeeded: hash) & slotMask
+            while slots[slot] != 0 {
+                let place = Int(slots[slot]) - 1
+                let item = items[place]
+                if item.hash == hash, unsafe isKey(key, item.name, isPlain: item.isPlain) {
+                    overridden.append(place)
+                    break
+                }
+                slot = (slot + 1) & slotMask
+            }
+            items.append((hash, walk.name, walk.isPlain))
+            slots[slot] = UInt32(items.count)
+        }
+        overridden.sort()
+        return overridden
+    }
+
+    /// Whether a name of the body stands for a key, which may lie in the scratch memory.
+    private func isKey(
+        _ key: UnsafeRawBufferPointer, _ name: Range<Int>, isPlain: Bool
+    ) -> Bool {
+        let raw = unsafe UnsafeRawBufferPointer(rebasing: bytes[name])
+        if isPlain {
+            return unsafe UnsafeRawBufferPointer(rebasing: raw[1..<(raw.count - 1)])
+                .elementsEqual(key)
+        }
+        return unsafe withUnsafeTemporaryAllocation(byteCount: Key.bytesMax, alignment: 8) { room in
+            guard let count = unsafe JSONString.decode(raw, into: room) else { return false }
+            return unsafe UnsafeRawBufferPointer(rebasing: room[..<count]).elementsEqual(key)
         }
     }
 

@@ -20,6 +20,11 @@ import Wire
     let scratch: UnsafeMutablePointer<UInt8>
     var walk: ManyBody
     var walkEnded = false
+    /// Items of the body that another with the same key follows: they are passed over. With the place
+    /// of the item that comes next, and how many of these are before it.
+    let overridden: [Int]
+    var itemPlace = 0
+    var passed = 0
     /// A put of many first asks every key's shard whether it may.
     var isChecking: Bool
     /// An item that found a mailbox full.
@@ -63,7 +68,10 @@ extension Shard {
         unsafe body.copyMemory(from: request.body)
         let room = UnsafeMutablePointer<UInt8>.allocate(capacity: ManyBody.scratchBytesMin)
         let walk = unsafe Self.walk(kind, body, room)
-        if case .failure(let refusal) = walk.check() {
+        let keyCount: Int
+        switch walk.check() {
+        case .success(let count): keyCount = count
+        case .failure(let refusal):
             unsafe body.deallocate()
             unsafe room.deallocate()
             let status: HTTPStatus = refusal == .tooMany ? .contentTooLarge : .badRequest
@@ -73,7 +81,9 @@ extension Shard {
         unsafe gather.initialize(
             to: Gather(
                 kind: kind, ticket: awaitAnswer(index, shape), work: work, body: body,
-                scratch: room, walk: walk, isChecking: kind == .store,
+                scratch: room, walk: walk,
+                overridden: walk.overridden(count: keyCount, hashing: keyspace.hashing),
+                isChecking: kind == .store,
                 answer: kind == .read ? [UInt8(ascii: "{")] : []))
         let connection = unsafe connections + Int(index)
         unsafe connection.pointee.flags.insert(.gathering)
@@ -132,6 +142,8 @@ extension Shard {
             guard unsafe gather.pointee.isChecking else { return unsafe finish(gather) }
             unsafe gather.pointee.isChecking = false
             unsafe gather.pointee.walkEnded = false
+            unsafe gather.pointee.itemPlace = 0
+            unsafe gather.pointee.passed = 0
             unsafe gather.pointee.walk = unsafe Self.walk(
                 gather.pointee.kind, gather.pointee.body, gather.pointee.scratch)
         }
@@ -144,12 +156,17 @@ extension Shard {
             unsafe gather.pointee.pending = nil
             return unsafe item
         }
-        switch unsafe gather.pointee.walk.next() {
-        case .item(let key, let value): return unsafe (key, value)
-        case .end, .refused:
-            unsafe gather.pointee.walkEnded = true
-            return nil
+        while case .item(let key, let value) = unsafe gather.pointee.walk.next() {
+            let place = unsafe gather.pointee.itemPlace
+            unsafe gather.pointee.itemPlace += 1
+            let passed = unsafe gather.pointee.passed
+            guard unsafe passed < gather.pointee.overridden.count,
+                unsafe gather.pointee.overridden[passed] == place
+            else { return unsafe (key, value) }
+            unsafe gather.pointee.passed += 1
         }
+        unsafe gather.pointee.walkEnded = true
+        return nil
     }
 
     /// False: the key's shard can't be asked now.
