@@ -114,7 +114,7 @@ let package = Package(
             name: "CLITests",
             dependencies: ["CLI", "Wire", "TestClient", "leash", "needletail-cli"],
             swiftSettings: testing),
-        .testTarget(name: "TidyTests", swiftSettings: testing),
+        .testTarget(name: "TidyTests", dependencies: ["Options", "Wire"], swiftSettings: testing),
         .testTarget(
             name: "ServerTests", dependencies: ["TestClient", "Wire", "needletail", "leash"],
             exclude: ["README.md"],

@@ -138,7 +138,7 @@ struct Listed: Equatable {
                                 QueryItems(range), query, scratch: scratch,
                                 scratchBytes: ListQuery.scratchBytesMin)
                             guard case .query(let list) = parsed else { return "refused" }
-                            return written(list.linkBytesMax(path: path)) {
+                            return written(HTTPLimits.headBytesCeiling) {
                                 list.writeLink(path: path, last: last, into: &$0)
                             }
                         }

@@ -1,4 +1,3 @@
-import Glibc
 import Testing
 
 @testable import Options
@@ -39,31 +38,5 @@ import Testing
         for line in OptionsText.help.split(separator: "\n") {
             #expect(line.count <= 100, "\(line)")
         }
-    }
-
-    /// `./dev docs` writes the page: it sets the variable and runs this test.
-    @Test func `the options page is what the table says`() throws {
-        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let path = "/\(root)/docs/options.md"
-        if getenv("NEEDLETAIL_WRITE_DOCS") != nil {
-            let page = Array(OptionsText.markdown.utf8)
-            let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
-            try #require(file >= 0, "cannot write \(path)")
-            #expect(write(file, page, page.count) == page.count)
-            close(file)
-        }
-        let kept = try #require(contents(of: path), "\(path) is missing: run ./dev docs")
-        #expect(kept == OptionsText.markdown, "\(path) is stale: run ./dev docs")
-    }
-
-    private func contents(of path: String) -> String? {
-        guard let file = fopen(path, "r") else { return nil }
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65536)
-        while case let count = fread(&chunk, 1, chunk.count, file), count > 0 {
-            bytes += chunk[..<count]
-        }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

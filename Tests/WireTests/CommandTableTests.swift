@@ -1,4 +1,3 @@
-import Glibc
 import Testing
 
 @testable import Wire
@@ -32,31 +31,5 @@ import Testing
         #expect(mset[0].parts.map(\.name) == ["key", "value"])
         let lmove = CommandArgument.read(CommandTable.row(.lmove).syntax)
         #expect(lmove.count == 4 && lmove[2].kind == .oneOf)
-    }
-
-    /// `./dev docs` writes the page: it sets the variable and runs this test.
-    @Test func `the commands page is what the table says`() throws {
-        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let path = "/\(root)/docs/commands.md"
-        if getenv("NEEDLETAIL_WRITE_DOCS") != nil {
-            let page = Array(CommandsPage.markdown.utf8)
-            let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
-            try #require(file >= 0, "cannot write \(path)")
-            #expect(write(file, page, page.count) == page.count)
-            close(file)
-        }
-        let kept = try #require(contents(of: path), "\(path) is missing: run ./dev docs")
-        #expect(kept == CommandsPage.markdown, "\(path) is stale: run ./dev docs")
-    }
-
-    private func contents(of path: String) -> String? {
-        guard let file = fopen(path, "r") else { return nil }
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65536)
-        while case let count = fread(&chunk, 1, chunk.count, file), count > 0 {
-            bytes += chunk[..<count]
-        }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

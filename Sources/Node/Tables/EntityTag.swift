@@ -52,41 +52,14 @@ enum EntityTag {
         ByteWriter.decimalDigits(of: version) + bytesMax - 20
     }
 
-    /// What a whole field value asks for.
-    enum Parsed: Equatable, Sendable, BitwiseCopyable {
-        /// `*`
-        case any
+    /// What a tag names.
+    enum Named: Equatable, Sendable, BitwiseCopyable {
         /// A tag of ours.
         case exactly(UInt64, Stamp)
         /// A bare version.
         case version(UInt64)
-        /// A tag that no record of ours can have, or a weak one, which is never strongly equal
-        /// to another (RFC 9110 8.8.3.2).
+        /// A tag that no record of ours can have.
         case foreign
-        /// Several tags: see `matches`.
-        case list
-        case malformed
-    }
-
-    /// Understands an `If-Match`.
-    static func parseOne(_ field: RawSpan) -> Parsed {
-        unsafe field.withUnsafeBytes { field in
-            var tags = unsafe Tags(field)
-            var found: Parsed?
-            while true {
-                switch tags.next() {
-                case .tag(let tag):
-                    if found != nil {
-                        found = .list
-                    } else {
-                        found = tag.isWeak ? .foreign : tag.named
-                    }
-                case .any: return .any
-                case .malformed: return .malformed
-                case .end: return found ?? .malformed
-                }
-            }
-        }
     }
 
     /// Whether one of the tags in a field is the record's, or the field is `*`; nil when it is
@@ -129,7 +102,7 @@ private struct Tags {
 
     struct Tag {
         var isWeak: Bool
-        var named: EntityTag.Parsed
+        var named: EntityTag.Named
     }
 
     private let field: UnsafeRawBufferPointer
@@ -170,7 +143,7 @@ private struct Tags {
     private func isOpaque(_ byte: UInt8) -> Bool { byte >= 0x21 && byte != 0x22 && byte != 0x7F }
 
     /// Only as we write them: another spelling was not ours, so it equals nothing.
-    private func understand(_ opaque: UnsafeRawBufferPointer) -> EntityTag.Parsed {
+    private func understand(_ opaque: UnsafeRawBufferPointer) -> EntityTag.Named {
         var version: UInt64 = 0
         var at = 0
         // 19 digits fit 64 bits; a version has 12 at most.
@@ -193,62 +166,5 @@ private struct Tags {
             stamp = stamp << 4 | UInt64(digit)
         }
         return .exactly(version, Stamp(rawValue: stamp))
-    }
-}
-
-/// What the precondition fields of a write ask for (RFC 9110 13.2.2).
-enum Preconditions {
-    enum Asked: Equatable, Sendable, BitwiseCopyable {
-        /// The keyspace decides it with the write.
-        case condition(Condition)
-        /// More than one condition can say: `hold` is asked about the record in the turn of the
-        /// shard that writes, just before.
-        case list
-        /// One of the fields is malformed (400).
-        case malformed
-    }
-
-    static func condition(ifMatch: RawSpan?, ifNoneMatch: RawSpan?) -> Asked {
-        var asked = Asked.condition(.none)
-        if let ifMatch {
-            switch EntityTag.parseOne(ifMatch) {
-            case .any: asked = .condition(.present)
-            case .exactly(let version, let stamp): asked = .condition(.exactly(version, stamp))
-            case .version(let version): asked = .condition(.version(version))
-            // No record has version 0.
-            case .foreign: asked = .condition(.version(0))
-            case .list: asked = .list
-            case .malformed: return .malformed
-            }
-        }
-        if let ifNoneMatch {
-            switch EntityTag.parseOne(ifNoneMatch) {
-            case .malformed: return .malformed
-            case .any where ifMatch == nil: asked = .condition(.absent)
-            default: asked = .list
-            }
-        }
-        return asked
-    }
-
-    /// Whether the fields of a write hold for what stands at the key now. Fields that `condition`
-    /// called malformed don't hold.
-    static func hold(ifMatch: RawSpan?, ifNoneMatch: RawSpan?, record: Record?) -> Bool {
-        guard let record else {
-            return ifMatch == nil
-        }
-        let version = record.version
-        let stamp = record.stamp
-        if let ifMatch,
-            EntityTag.matches(ifMatch, version: version, stamp: stamp, allowsWeak: false) != true
-        {
-            return false
-        }
-        if let ifNoneMatch,
-            EntityTag.matches(ifNoneMatch, version: version, stamp: stamp) != false
-        {
-            return false
-        }
-        return true
     }
 }

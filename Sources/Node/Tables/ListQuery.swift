@@ -99,13 +99,8 @@ struct ListQuery {
 }
 
 extension ListQuery {
-    /// The most bytes `writeLink` writes.
-    func linkBytesMax(path: UnsafeRawBufferPointer) -> Int {
-        unsafe path.count + 3 * prefix.count + Cursor.bytesMax + 64
-    }
-
     /// The value of a `Link` field that leads to the page after the one whose last key is `last`.
-    /// `path` is the request's, as it was sent.
+    /// `path` is the request's, as it was sent. What a head may have been is room enough.
     func writeLink(
         path: UnsafeRawBufferPointer, last: UnsafeRawBufferPointer, into writer: inout ByteWriter
     ) {
