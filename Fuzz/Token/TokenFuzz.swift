@@ -92,7 +92,6 @@ private func fuzzForwarded(_ input: [UInt8]) {
 }
 
 private func fuzzSettings(_ input: [UInt8]) {
-    _ = RateLimit(input.span.bytes)
     if let block = AddressBlock(input.span.bytes) {
         let slash = input.firstIndex(of: UInt8(ascii: "/")) ?? input.count
         let base = IPAddress(input.span.bytes, 0..<slash)!

@@ -1,4 +1,4 @@
-/// `N/PERIOD,BURST`: so many requests a period, so many of them at once.
+/// So many requests a period, so many of them at once.
 public struct RateLimit: Equatable, Sendable, BitwiseCopyable {
     /// Requests a period.
     public let count: UInt64
@@ -20,46 +20,6 @@ public struct RateLimit: Equatable, Sendable, BitwiseCopyable {
         self.count = count
         self.periodS = periodS
         self.burst = burst
-    }
-
-    /// Reads `100/min,10`. PERIOD is `s`, `min`, `h` or `d`, also as `sec`, `m`, `hour`, `day`,
-    /// with a number before it if it isn't one: `5/10s,2`. Without `,BURST` the burst is N.
-    public init?(_ text: RawSpan) {
-        var at = 0
-        func number() -> UInt64? {
-            let start = at
-            var value: UInt64 = 0
-            while at < text.byteCount, at - start < 8 {
-                let digit = text.byte(at) &- UInt8(ascii: "0")
-                guard digit < 10 else { break }
-                value = value * 10 + UInt64(digit)
-                at += 1
-            }
-            return at == start ? nil : value
-        }
-        guard let count = number(), at < text.byteCount, text.byte(at) == UInt8(ascii: "/") else {
-            return nil
-        }
-        at += 1
-        let periods = number() ?? 1
-        let unit = at
-        while at < text.byteCount, text.byte(at) != UInt8(ascii: ",") { at += 1 }
-        guard let unitS = Self.unitS(text, unit..<at) else { return nil }
-        var burst = count
-        if at < text.byteCount {
-            at += 1
-            guard let given = number(), at == text.byteCount else { return nil }
-            burst = given
-        }
-        self.init(count: count, periodS: periods * unitS, burst: burst)
-    }
-
-    private static func unitS(_ text: RawSpan, _ range: Range<Int>) -> UInt64? {
-        if text.matches("s", at: range) || text.matches("sec", at: range) { return 1 }
-        if text.matches("m", at: range) || text.matches("min", at: range) { return 60 }
-        if text.matches("h", at: range) || text.matches("hour", at: range) { return 3600 }
-        if text.matches("d", at: range) || text.matches("day", at: range) { return 86_400 }
-        return nil
     }
 
     var shape: BucketTable.Shape {
@@ -87,7 +47,7 @@ public struct RateVerdict: Equatable, Sendable, BitwiseCopyable {
     public let retryAfterS: UInt64
 }
 
-/// One shard's token buckets, one a principal.
+/// Token buckets, one a principal.
 public struct RateBuckets: ~Copyable {
     private var table: BucketTable
     private let seed: SipKey

@@ -28,6 +28,8 @@ public struct Configuration: Sendable {
     public var corsOrigin = ""
     /// Addresses and blocks of them, each well-formed; empty: nobody's word is taken.
     public var trustedProxies: [String] = []
+    /// nil: requests are not counted.
+    public var rate: Rate?
     public var drainTimeoutMs = 0
     public var heartbeatMs = 0
     public var streamBufferBytes = 0

@@ -173,6 +173,14 @@ public struct Meaning: Sendable {
             Network.list, set)
     }
 
+    static func rate(_ set: @escaping @Sendable (inout Configuration, Rate) -> Void) -> Meaning {
+        Meaning(
+            "N/PERIOD,BURST",
+            "N/PERIOD or N/PERIOD,BURST, N and BURST from 1 to \(Rate.countMax) and PERIOD a unit (s, "
+                + "min, h, day) or a number of them up to a day, as in 100/min,10 or 5/10s",
+            Rate.init, set)
+    }
+
     static func text(
         _ form: String, _ expects: String, where isGood: @escaping @Sendable (String) -> Bool,
         _ set: @escaping @Sendable (inout Configuration, String) -> Void

@@ -88,7 +88,11 @@ extension Option {
         Option(
             "trusted-proxy", .node, .networks { $0.trustedProxies = $1 }, default: .none,
             doc: "Whose X-Forwarded-For or Forwarded is believed: clients behind these addresses "
-                + "are told apart when logins are throttled."),
+                + "are told apart when logins are throttled and requests are counted."),
+        Option(
+            "rate", .node, .rate { $0.rate = $1 }, default: .none,
+            doc: "HTTP requests and messages on /ws that one user may make, or one address without "
+                + "a token: N a period, BURST at once; 429 over it."),
         Option(
             "heartbeat", .node, .duration(100...3_600_000) { $0.heartbeatMs = $1 },
             default: .value("15s"),
@@ -185,7 +189,6 @@ extension Option {
         upcoming("ftp-passive", "LO-HI", "The ports of FTP's passive mode."),
         upcoming("ftp-address", "HOST", "The address FTP's passive mode tells clients."),
         upcoming("consistency", "eventual|strong", "The default of tables without their own."),
-        upcoming("rate", "N/PERIOD,BURST", "Requests allowed per principal."),
         upcoming("election-ms", "LO-HI", "The span of Raft election timeouts."),
         upcoming("tls-cert", "FILE", "The certificate chain, PEM."),
         upcoming("tls-key", "FILE", "The certificate's key, PEM."),

@@ -111,8 +111,9 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
             "--turn-bytes", "2048", "--body-budget", "1MiB", "--log-level", "error",
             "--log-format", "json", "--io-mask", "multishot-recv,defer-taskrun", "--io", "uring",
             "--dir", "d", "--max-memory", "1GiB", "--eviction", "lru", "--trusted-proxy",
-            "10.0.0.0/8, 192.0.2.7,fd00::/8,::1",
+            "10.0.0.0/8, 192.0.2.7,fd00::/8,::1", "--rate", "100/min,10",
         ])
+        #expect(made.rate == Rate("100/min,10"))
         #expect(made.memoryBytesMax == 1 << 30)
         #expect(made.eviction == .lru)
         #expect(made.trustedProxies == ["10.0.0.0/8", "192.0.2.7", "fd00::/8", "::1"])
@@ -280,6 +281,27 @@ private func complaint(_ arguments: [String], _ environment: [String: String] = 
     ])
     func `a network is taken as people write it`(_ text: String) throws {
         #expect(try configuration(["--trusted-proxy", text]).trustedProxies == [text])
+    }
+
+    @Test(arguments: [
+        ("100/min,10", 100, 60, 10), ("5/s,1", 5, 1, 1), ("5/10s,2", 5, 10, 2),
+        ("1000/h,50", 1000, 3600, 50), ("7/day,7", 7, 86_400, 7), ("60/m", 60, 60, 60),
+        ("1000000/sec,1000000", 1_000_000, 1, 1_000_000), ("1/86400s", 1, 86_400, 1),
+    ])
+    func `a rate is so many a period, and so many at once`(
+        _ text: String, _ count: Int, _ periodS: Int, _ burst: Int
+    ) throws {
+        let rate = try #require(try configuration(["--rate", text]).rate)
+        #expect(rate.count == count && rate.periodS == periodS && rate.burst == burst)
+    }
+
+    @Test(arguments: [
+        "", "100", "100/", "/min,10", "100/min,", "100/min,0", "0/min,10", "100/min,10x",
+        "100/week,1", "-1/min,1", "100/min,10,10", "1000001/s,1", "1/99d,1", "100 /min,10",
+        "99999999999999999999/s,1", "100/MIN,10", "1/0s,1", "1/1/s", "1/s,1000001", "1/٣s",
+    ])
+    func `what is no rate is refused`(_ text: String) {
+        #expect(complaint(["--rate", text])?.contains("--rate") == true)
     }
 
     @Test func `memory that leaves a shard too little is refused`() {

@@ -84,9 +84,6 @@ extension Shard {
         let address = client(of: request, from: PeerAddress.of(driver.fd(of: index)))
 
         let ticket = awaitAnswer(index, shape)
-        if let mine = awaited.place(of: ticket) {
-            unsafe awaited.places[Int(mine)].isLogin = true
-        }
         // Whichever way it goes on from here, it has a copy of the secret.
         defer { unsafe explicit_bzero(scratch + name.count, count) }
         if unsafe !askDesk(name, secret, from: address, ticket: ticket, onlyKnown: false) {
@@ -97,8 +94,9 @@ extension Shard {
         }
     }
 
-    /// Whom the throttle counts: the peer, or, where it is a proxy whose word we take, whom it names.
-    private func client(of request: borrowing Request, from peer: IPAddress) -> IPAddress {
+    /// Whom the throttle and `--rate` count: the peer, or, where it is a proxy whose word we take, whom
+    /// it names.
+    mutating func client(of request: borrowing Request, from peer: IPAddress) -> IPAddress {
         guard trustedProxies.contains(peer) else { return peer }
         var walk = ForwardedAddress(peer: peer, trusted: trustedProxies)
         // Lines are heard from the last to the first, and can only be found from the first on. A head
@@ -126,6 +124,9 @@ extension Shard {
         _ name: UnsafeRawBufferPointer, _ secret: UnsafeRawBufferPointer, from address: IPAddress,
         ticket: UInt64, onlyKnown: Bool
     ) -> Bool {
+        if let place = awaited.place(of: ticket) {
+            unsafe awaited.places[Int(place)].isLogin = true
+        }
         if unsafe desk != nil {
             unsafe login(
                 name, secret, from: address, asker: Asker(shard: number, ticket: ticket),

@@ -95,6 +95,7 @@ extension Shard {
         if unsafe connection.pointee.deadlineMeaning == .head {
             unsafe connection.pointee.deadlineMeaning = .idle
         }
+        if rates != nil, let refused = unsafe refuseOverRate(index, raw) { return refused }
         let headCount = unsafe Int(head.pointee.headByteCount)
         switch unsafe head.pointee.body {
         case .none:
@@ -144,13 +145,7 @@ extension Shard {
     /// Answers one complete request.
     mutating func answer(_ index: UInt32, _ request: borrowing Request) {
         let connection = unsafe connections + Int(index)
-        var shape = request.shape
-        if unsafe !request.keepAlive || acceptsNoMoreRequests
-            || connection.pointee.flags.contains(.refused)
-        {
-            unsafe connection.pointee.flags.insert(.closeAfterReply)
-            shape.insert(.closes)
-        }
+        let shape = shape(index, request)
         if unsafe connection.pointee.flags.contains(.refused) {
             // Browsers never come back to a stream that was answered anything but 200.
             if asksForStream(request) { return replyFarewell(index, shape) }
@@ -161,7 +156,21 @@ extension Shard {
         route(index, request, shape)
     }
 
-    private mutating func asksForStream(_ request: borrowing Request) -> Bool {
+    /// What the reply needs of the request, and whether it is the connection's last.
+    @inline(__always)
+    mutating func shape(_ index: UInt32, _ request: borrowing Request) -> ReplyShape {
+        let connection = unsafe connections + Int(index)
+        var shape = request.shape
+        if unsafe !request.keepAlive || acceptsNoMoreRequests
+            || connection.pointee.flags.contains(.refused)
+        {
+            unsafe connection.pointee.flags.insert(.closeAfterReply)
+            shape.insert(.closes)
+        }
+        return shape
+    }
+
+    mutating func asksForStream(_ request: borrowing Request) -> Bool {
         guard request.method == .get, request.opening == .none else { return false }
         if request.path.equals("/subscribe") { return true }
         return unsafe TablePath.parse(
@@ -260,6 +269,7 @@ extension Shard {
         if !settings.allowsAnyOrigin { HTTPReplyHead.field("Vary", "Origin", into: &writer) }
         HTTPReplyHead.field(
             "Access-Control-Expose-Headers",
-            "ETag, Link, Retry-After, X-Needletail-Token", into: &writer)
+            "ETag, Link, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Needletail-Token",
+            into: &writer)
     }
 }

@@ -54,6 +54,8 @@ import Wire
     let owners: OwnerNumbers
     var authenticator: Authenticator
     let trustedProxies: TrustedProxies
+    /// Counts requests, where there is a limit.
+    let rates: RequestRates?
     /// Decides on logins; the first shard has it.
     let desk: UnsafeMutablePointer<AccountDesk>?
 
@@ -186,6 +188,7 @@ import Wire
         authenticator = Authenticator(
             key: start.accounts.jwtKey, hasAdmin: start.accounts.adminPassword != nil)
         trustedProxies = start.accounts.trustedProxies
+        rates = start.rates
         if start.number == 0 {
             let place = UnsafeMutablePointer<AccountDesk>.allocate(capacity: 1)
             unsafe place.initialize(

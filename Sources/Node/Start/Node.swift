@@ -71,6 +71,7 @@ public enum Node {
             configuration,
             jwtKey: try SigningKey.open(
                 configured: configuration.jwtSecret, directory: directory.path))
+        let rates = configuration.rate.map { RequestRates($0) }
         let disk = FileDisk(directory: directory.fd)
         let wakers = (0..<shardCount).map { unsafe state.pointee.wakers[$0] }
         let durability = try Durability.make(disk, configuration, wakers: wakers)
@@ -83,7 +84,7 @@ public enum Node {
                 listenerFD: number == 0 ? listenerFD : -1,
                 respListenerFD: number == 0 ? respListener?.fd ?? -1 : -1, log: log,
                 keyspace: keyspace, registry: registry, owners: owners,
-                accounts: accounts, durability: durability, eventOrigin: origin)
+                accounts: accounts, rates: rates, durability: durability, eventOrigin: origin)
             // Left to itself: its end is told by the report.
             _ = try Thread.start(name: "shard-\(number)") { start.run(report) }
         }

@@ -19,6 +19,7 @@ import Synchronization
     let registry: TableRegistry
     let owners: OwnerNumbers
     let accounts: AccountSettings
+    let rates: RequestRates?
     let durability: Durability
     /// Names the node and this run of it in the ids of events.
     let eventOrigin: UInt64

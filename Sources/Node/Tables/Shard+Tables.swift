@@ -35,7 +35,8 @@ extension Shard {
                 ? replyError(index, shape, .insufficientStorage, "There are too many tables")
                 : replyOutcome(index, shape, .keyNotFound)
         }
-        unsafe plainTable.remember(request.rawPath, key: path.key, table)
+        // Plain reads are not counted one by one.
+        if rates == nil { unsafe plainTable.remember(request.rawPath, key: path.key, table) }
         work.table = table
         work.readRule = tables[table].readRule
         work.hash = unsafe keyspace.hashing.hash(table, work.key)

@@ -21,7 +21,12 @@ extension Shard {
             switch unsafe SocketRequest.parse(
                 message, scratch: scratch, scratchBytes: Self.scratchBytes)
             {
-            case .request(let request): unsafe carryOut(index, session, request)
+            case .request(let request):
+                if rates != nil, unsafe !mayAsk(session) {
+                    return unsafe sayError(
+                        index, id: request.id, .tooManyRequests, Self.overRate)
+                }
+                unsafe carryOut(index, session, request)
             case .refused(let id, let sentence):
                 unsafe sayError(index, id: id, .badRequest, sentence)
             }

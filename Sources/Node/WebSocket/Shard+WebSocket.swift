@@ -91,7 +91,11 @@ extension Shard {
         unsafe session.initialize(
             to: WebSocketSession(
                 purpose, serial: socketSerial, caller: caller, principal: principal,
-                tokenEndS: tokenEndS, beatMs: firstBeatMs(index)))
+                tokenEndS: tokenEndS,
+                address: rates == nil
+                    ? IPAddress(high: 0, low: 0)
+                    : client(of: request, from: PeerAddress.of(driver.fd(of: index))),
+                beatMs: firstBeatMs(index)))
         unsafe connection.pointee.session = unsafe .webSocket(session)
         // `Connection: close` was about HTTP.
         unsafe connection.pointee.flags.remove(.closeAfterReply)

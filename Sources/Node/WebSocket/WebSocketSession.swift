@@ -1,3 +1,4 @@
+import Identity
 import Keyspace
 import Machine
 import Wire
@@ -24,6 +25,8 @@ import Wire
     let caller: TableWork.Caller
     let principal: RecordOwner
     let tokenEndS: Int64
+    /// Whom `--rate` counts where nobody in particular asks.
+    let address: IPAddress
 
     /// When the next ping is due, or whatever else its time is up for.
     var beatMs: UInt64
@@ -43,13 +46,14 @@ import Wire
 
     init(
         _ purpose: Purpose, serial: UInt32, caller: TableWork.Caller, principal: RecordOwner,
-        tokenEndS: Int64, beatMs: UInt64
+        tokenEndS: Int64, address: IPAddress, beatMs: UInt64
     ) {
         self.purpose = purpose
         self.serial = serial
         self.caller = caller
         self.principal = principal
         self.tokenEndS = tokenEndS
+        self.address = address
         self.beatMs = beatMs
     }
 
