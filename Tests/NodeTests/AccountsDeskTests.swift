@@ -123,6 +123,29 @@ extension LoginAnswer {
         }
     }
 
+    /// `./dev soak` plays the ten thousand.
+    @Test func `of two who race for each of many names exactly one makes it each time`() {
+        let rounds = getenv("NEEDLETAIL_SOAK") == nil ? 300 : 10_000
+        var front = Front { $0.accountsMax = rounds }
+        var wins = [0, 0]
+        for round in 0..<rounds {
+            front.elapsedS += 1
+            let first = UInt64(round % 2)
+            for asker in [first, 1 - first] {
+                #expect(front.login("user\(round)", "same", asker: asker) == nil)
+            }
+            let answers = front.answers(2)
+            let made = answers.filter { $0.value.isCreated }
+            guard made.count == 1, answers.values.count(where: \.isAccepted) == 1 else {
+                Issue.record("user\(round): \(answers.mapValues(\.isCreated))")
+                return
+            }
+            wins[Int(made.first!.key)] += 1
+        }
+        #expect(wins[0] + wins[1] == rounds)
+        #expect(front.desk.accountCount == rounds)
+    }
+
     @Test func `an account that the store refuses is none, and its name stays free`() {
         var front = Front()
         front.takes = false

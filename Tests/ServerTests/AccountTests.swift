@@ -224,4 +224,71 @@ import Testing
         for number in 0..<3 { expect(200, try node.server.login("\(user)-\(number)", "s")) }
         #expect(node.server.answers)
     }
+
+    @Test(arguments: NodeShape.few)
+    func `a password is not hashed for who has left`(_ shape: NodeShape) throws {
+        let server = try shape.start()
+        expect(200, try server.login("known", "s"))
+        // What is asked for before the login is heard, so the login is under way.
+        let people = try (0..<10).map { number in
+            let client = try server.connect()
+            try client.send(
+                Client.request("GET", "/health")
+                    + Client.request(
+                        "POST", "/auth/user-\(number)", body: Array("{\"secret\":\"s\"}".utf8)))
+            expect(200, try client.reply())
+            return client
+        }
+        let programs = try (0..<10).map { _ in
+            let caller = try RESPCaller(server)
+            try caller.client.send(
+                RESPCaller.bytes([Array("PING".utf8)])
+                    + RESPCaller.bytes(["AUTH", "known", "s"].map { Array($0.utf8) }))
+            #expect(RESPCaller.text(try caller.hear()) == "PONG")
+            return caller.client
+        }
+        for client in people + programs { client.reset() }
+        // Hashed one after the other: when this one is answered, so are all that were before it.
+        expect(200, try server.login("last", "s"))
+        let metrics = try server.connect().ask("GET", "/metrics", "Accept: text/plain\r\n").text
+        let answered = metrics.split(separator: "\n").filter {
+            $0.hasPrefix("needletail_logins_total{") && $0.contains("accepted")
+        }.compactMap { $0.split(separator: " ").last.flatMap { Double($0) } }.reduce(0, +)
+        #expect(answered >= 2 && answered < 12, "\(answered) of 22 logins were answered")
+    }
+
+    /// Each password hash takes tens of milliseconds, so the long form has a thousand names; the desk
+    /// itself, with a cheaper hash, plays ten thousand.
+    @Test(arguments: NodeShape.few)
+    func `of two who race for a name, again and again, one makes the user each time`(
+        _ shape: NodeShape
+    ) throws {
+        let node = try TableNode.shared(shape)
+        let racer = node.table("racer")
+        let names = (0..<(isSoak ? 1000 : 5)).map { "\(racer)-\($0)" }
+        let barrier = Barrier(2)
+        let statuses = try atOnce(2) { _ -> [String] in
+            let client = try node.server.connect()
+            var statuses: [String] = []
+            var failure: (any Error)?
+            for name in names {
+                barrier.wait()
+                if failure != nil { continue }
+                do {
+                    let reply = try client.ask(
+                        "POST", "/auth/\(name)", body: "{\"secret\":\"the same\"}",
+                        withinMs: 30_000)
+                    statuses.append(reply.json?["status"]?.string ?? "\(reply.status)")
+                } catch {
+                    failure = error
+                }
+            }
+            if let failure { throw failure }
+            return statuses
+        }
+        for (number, name) in names.enumerated() {
+            let pair = [statuses[0][number], statuses[1][number]]
+            #expect(Set(pair) == ["User created", "200"], "\(name): \(pair)")
+        }
+    }
 }
