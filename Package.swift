@@ -21,6 +21,9 @@ let testing: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
 ]
 
+/// For modules that run at start, or do work that takes far longer than its own code: small is better.
+let small = strict + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
+
 let package = Package(
     name: "needletail",
     products: [
@@ -47,14 +50,14 @@ let package = Package(
         .target(name: "CJournal"),
         .target(
             name: "Journal", dependencies: ["Keyspace", "CJournal", "CZstd"],
-            exclude: ["README.md"], swiftSettings: strict,
+            exclude: ["README.md"], swiftSettings: small,
             linkerSettings: [.linkedLibrary(":libzstd.a")]),
         .target(
             name: "Simulation", dependencies: ["Journal", "Keyspace"], swiftSettings: strict),
         .target(
             name: "Identity", dependencies: ["COpenSSL"], exclude: ["README.md"],
-            swiftSettings: strict, linkerSettings: [.linkedLibrary(":libcrypto.a")]),
-        .target(name: "Options", exclude: ["README.md"], swiftSettings: strict),
+            swiftSettings: small, linkerSettings: [.linkedLibrary(":libcrypto.a")]),
+        .target(name: "Options", exclude: ["README.md"], swiftSettings: small),
         .target(
             name: "Node",
             dependencies: ["Machine", "Wire", "Keyspace", "Journal", "Identity", "Options"],
