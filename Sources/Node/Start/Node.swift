@@ -200,6 +200,9 @@ public enum Node {
         let memory = configuration.memoryBytesMax ?? Memory.available().map { $0 / 4 * 3 }
         guard let memory else { return settings }
         settings.memoryBytesMax = memory / shardCount
+        // Room to spare, and not more: address space can be limited, too.
+        settings.addressBytes = min(
+            settings.addressBytes, max(1 << 30, 4 * settings.memoryBytesMax))
         guard settings.memoryBytesMax >= Configuration.memoryBytesOfShardMin else {
             throw SystemError(
                 "--max-memory", ENOMEM,
