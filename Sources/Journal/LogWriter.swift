@@ -429,6 +429,16 @@ public struct LogWriter: ~Copyable {
         unsafe current.initialize(to: next)
         spare = nil
         isRotationWanted = false
+        passWritten()
+    }
+
+    /// Leaves segments behind that have nothing left to be written.
+    private mutating func passWritten() {
+        while writing < ringCount - 1 {
+            let open = unsafe place(writing)
+            if unsafe open.pointee.used > open.pointee.written { break }
+            writing += 1
+        }
     }
 
     private mutating func openFrame() {
@@ -511,11 +521,7 @@ public struct LogWriter: ~Copyable {
         stated = frameWatermark
         recover(from: .writesShort)
         // A segment that was just begun may have nothing yet.
-        while writing < ringCount - 1 {
-            let next = unsafe place(writing)
-            if unsafe next.pointee.used > next.pointee.written { break }
-            writing += 1
-        }
+        passWritten()
         let last = unsafe current
         guard writing == ringCount - 1, unsafe last.pointee.used == last.pointee.written
         else { return }
@@ -530,11 +536,12 @@ public struct LogWriter: ~Copyable {
 
     // MARK: Syncing
 
-    /// Whether something was written that is not synced, and no sync is under way.
+    /// Whether something was written that is not synced, or a full segment has not been said to be,
+    /// and no sync is under way.
     public var wantsSync: Bool {
         mutating get {
             if state == .failed { return false }
-            return !isSyncing && bytesWritten > bytesSynced
+            return !isSyncing && (bytesWritten > bytesSynced || trimmable < writing)
         }
     }
 
@@ -593,6 +600,18 @@ public struct LogWriter: ~Copyable {
 
     /// The segment now written to: the first that a snapshot begun now has to keep.
     public var openSequence: UInt32 { mutating get { unsafe current.pointee.sequence } }
+
+    /// The oldest segment that a sync under way, or a later one, may still name. Those before it may
+    /// be removed once a snapshot covers them: a removed file can't be synced.
+    public var unsyncedSequence: UInt32 {
+        mutating get { unsafe place(trimmable).pointee.sequence }
+    }
+
+    /// Whether a snapshot that began with `segment` and ended at `end` needs nothing of this log that
+    /// a power cut could take, and nothing before `segment` is worked on.
+    public mutating func covers(_ end: CommitPosition, from segment: UInt32) -> Bool {
+        synced >= end && unsyncedSequence >= segment
+    }
 
     // MARK: Failure
 

@@ -11,6 +11,9 @@ import Glibc
     private static let completionsMax: UInt32 = 8192
     private static let bufferGroup: UInt16 = 1
     static let listenersMax = 8
+    /// Receive buffers offered from the start. The kernel goes round all it is offered, so what is
+    /// offered is what is touched; more are offered once these were not enough.
+    private static let buffersAtFirst = 32
 
     let ring: UnsafeMutablePointer<io_uring>
     let features: IOFeatures
@@ -25,6 +28,7 @@ import Glibc
     private let bufferMask: Int32
     /// Buffers put back into the ring's memory and not yet shown to the kernel.
     private var buffersReturned: Int32 = 0
+    private var buffersOffered = 0
     private var buffersOut = 0
     private var parked: IndexQueue
     private var own: CompletionList
@@ -137,7 +141,7 @@ import Glibc
         self.waker = waker
 
         unsafe io_uring_buf_ring_init(bufferRing)
-        for buffer in 0..<limits.receiveBufferCount { offer(UInt16(buffer)) }
+        offerMore(Self.buffersAtFirst)
         showReturnedBuffers()
         armWake()
     }
@@ -260,11 +264,12 @@ import Glibc
 
     mutating func wait(timeoutNs: UInt64?) -> UnsafeBufferPointer<Completion> {
         batch.removeAll()
+        if parked.count > 0 { offerMore(buffersOffered) }
         showReturnedBuffers()
         armParked()
         // Those still parked may have bytes while all that were armed have none: there must be
         // another turn for them, and not only once something happens to come.
-        let hasMoreToArm = parked.count > 0 && buffersOut < limits.receiveBufferCount
+        let hasMoreToArm = parked.count > 0 && buffersOut < buffersOffered
         let timeout = own.count > 0 || hasMoreToArm ? 0 : timeoutNs
         if timeout == 0 {
             _ = unsafe io_uring_submit_and_get_events(ring)
@@ -495,7 +500,7 @@ import Glibc
 
     /// Arms sockets that ran out of buffers, as many as there are buffers again.
     private mutating func armParked() {
-        var free = limits.receiveBufferCount - buffersOut
+        var free = buffersOffered - buffersOut
         while free > 0, let index = parked.popFirst() {
             let endpoint = unsafe endpoints + Int(index)
             unsafe endpoint.pointee.flags.remove(.listed)
@@ -515,6 +520,13 @@ import Glibc
         // A parked number stays in its list and is passed over when its turn comes.
         unsafe endpoint.pointee.flags = unsafe endpoint.pointee.flags.intersection(.listed)
         own.append(Completion(.closed, index: index))
+    }
+
+    /// Offers so many more of the buffers, as far as there are any.
+    private mutating func offerMore(_ count: Int) {
+        let first = buffersOffered
+        buffersOffered = min(first + count, limits.receiveBufferCount)
+        for buffer in first..<buffersOffered { offer(UInt16(buffer)) }
     }
 
     private mutating func offer(_ buffer: UInt16) {

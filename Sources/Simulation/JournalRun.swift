@@ -256,6 +256,9 @@ struct JournalRun {
         do {
             for number in 0..<sync.files { try disk.sync(log.log.syncFile(number)) }
         } catch {
+            if error.errno == SimulatedDisk.noEntry {
+                throw trial.finding("shard \(shard) synced a segment that was removed")
+            }
             log.log.failed(error, during: .sync)
             if !trial.outage.isOver { trial.counts.failures += 1 }
             throw JournalTrial.Over()
@@ -361,8 +364,10 @@ struct JournalRun {
     private mutating func publish(
         _ under: Snapshot, _ ends: [CommitPosition], _ trial: inout JournalTrial
     ) throws {
-        guard zip(synced, ends).allSatisfy({ $0 >= $1 }) else {
-            let behind = shells.indices.first { synced[$0] < ends[$0] } ?? 0
+        let behind = shells.indices.first {
+            !shells[$0].log.covers(ends[$0], from: under.firstSegments[$0])
+        }
+        if let behind {
             try flush(behind, &trial)
             try endSync(behind)
             return try beginSync(behind, &trial)

@@ -9,6 +9,8 @@ public import Journal
 /// One thread uses it at a time: a simulation is a loop.
 public final class SimulatedDisk: Disk, @unchecked Sendable {
     public static let sectorBytes = 512
+    /// What a kernel answers about a file that isn't there.
+    public static let noEntry: Int32 = 2
 
     private final class Inode {
         var bytes: [UInt8] = []
@@ -179,7 +181,7 @@ public final class SimulatedDisk: Disk, @unchecked Sendable {
 
     public func open(_ path: String, forWriting: Bool) throws(DiskFailure) -> DiskFile {
         try ask(.open, path)
-        guard let inode = names[path] else { throw DiskFailure(.open, path, errno: 2) }
+        guard let inode = names[path] else { throw DiskFailure(.open, path, errno: Self.noEntry) }
         return opened(inode, path)
     }
 
@@ -282,6 +284,10 @@ public final class SimulatedDisk: Disk, @unchecked Sendable {
 
     public func sync(_ file: DiskFile) throws(DiskFailure) {
         let inode = try inode(file, .sync)
+        // As the node's own disk sees it, which tells a deleted log from a safe one so.
+        guard names.values.contains(where: { $0 === inode }) else {
+            throw DiskFailure(.sync, open[file.number]?.path ?? "", errno: Self.noEntry)
+        }
         syncs += 1
         inode.durable = inode.bytes
         inode.dirty = []
@@ -289,7 +295,7 @@ public final class SimulatedDisk: Disk, @unchecked Sendable {
 
     public func rename(_ path: String, to other: String) throws(DiskFailure) {
         try ask(.rename, path)
-        guard let inode = names[path] else { throw DiskFailure(.rename, path, errno: 2) }
+        guard let inode = names[path] else { throw DiskFailure(.rename, path, errno: Self.noEntry) }
         names[path] = nil
         names[other] = inode
         pending.append((Self.directory(other), .rename(path, other, inode)))
@@ -297,7 +303,7 @@ public final class SimulatedDisk: Disk, @unchecked Sendable {
 
     public func remove(_ path: String) throws(DiskFailure) {
         try ask(.remove, path)
-        guard names[path] != nil else { throw DiskFailure(.remove, path, errno: 2) }
+        guard names[path] != nil else { throw DiskFailure(.remove, path, errno: Self.noEntry) }
         names[path] = nil
         pending.append((Self.directory(path), .unlink(path)))
     }

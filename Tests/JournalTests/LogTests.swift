@@ -115,6 +115,38 @@ import Testing
         }
     }
 
+    /// A shard that was idle: its log was synced to the end before the snapshot began, so that its last
+    /// frame alone is not. The old segment went, and the sync that named it failed as if the disk had.
+    @Test func `lets a segment go only when no sync can name it any more`() throws {
+        let disk = SimulatedDisk(seed: 7)
+        let scribe = try Scribe(disk)
+        let log = scribe.logs[0]
+        try scribe.write([Sample(1)])
+        try scribe.sync()
+        _ = log.writer.rotate()
+        let asked = log.writer.wantsSegment()
+        let wish = try #require(asked)
+        log.writer.segmentReady(wish, try wish.make(disk))
+        let isRotated = log.writer.rotate()
+        let (end, segment) = (log.writer.appended, log.writer.openSequence)
+        #expect(isRotated && segment == 2)
+        func isCovered() -> Bool { log.writer.covers(end, from: segment) }
+        #expect(!isCovered())
+        try scribe.flush()
+        #expect(!isCovered())
+        let begun = log.writer.beginSync()
+        let sync = try #require(begun)
+        #expect(!isCovered())
+        for number in 0..<sync.files { try disk.sync(log.writer.syncFile(number)) }
+        log.writer.synced(sync)
+        #expect(isCovered())
+        try disk.remove(FileNames.segment(epoch: scribe.epoch.number, shard: 0, sequence: 1))
+        try scribe.flush()
+        try scribe.write([Sample(2)])
+        try scribe.sync()
+        #expect(log.writer.synced == 2)
+    }
+
     @Test func `costs some 70 bytes beyond key and value alone, and some 45 in a full turn`() throws
     {
         let disk = SimulatedDisk(seed: 5)

@@ -5,6 +5,9 @@ struct ServerFigures: Equatable {
     /// Resident memory of the process, and the most there ever was.
     var rss: UInt64?
     var rssMax: UInt64?
+    /// Of the resident memory what is the process's own: not its code and what else it shares with its
+    /// file, which is read in when it is first needed, whoever needs it.
+    var ownMemory: UInt64?
     /// Processor time of the process, or of the group.
     var userNs: UInt64?
     var systemNs: UInt64?
@@ -37,6 +40,9 @@ struct ServerFigures: Equatable {
         if let status = SmallFile.text("/proc/\(pid)/status") {
             rss = Self.kilobytes("VmRSS:", status)
             rssMax = Self.kilobytes("VmHWM:", status)
+            if let own = Self.kilobytes("RssAnon:", status) {
+                ownMemory = own + (Self.kilobytes("RssShmem:", status) ?? 0)
+            }
             threads = Self.field("Threads:", status).flatMap { Int($0) }
         }
         // The name in parentheses may hold anything, so what counts begins after its end.

@@ -104,7 +104,14 @@ extension Report {
     mutating func add(held: ServerFigures, before: ServerFigures, listeners: UInt64) {
         guard listeners > 0 else { return }
         let parts: [(String, UInt64?, UInt64?, String)] = [
-            ("server.rss_a_stream", held.rss, before.rss, "of the process"),
+            (
+                "server.own_a_stream", held.ownMemory, before.ownMemory,
+                "of the process's own memory"
+            ),
+            (
+                "server.rss_a_stream", held.rss, before.rss,
+                "of the process, with the code that was read in meanwhile"
+            ),
             (
                 "server.group_a_stream", held.groupCharge, before.groupCharge,
                 "charged to its control group, sockets included"

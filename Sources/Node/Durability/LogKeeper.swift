@@ -28,8 +28,9 @@ import Options
     private(set) var syncs: UInt64 = 0
     private(set) var syncNs: UInt64 = 0
 
-    /// Somebody waits for the log to be synced up to here.
+    /// Somebody waits for the log to be synced up to here, and for all segments before this one.
     private var wantedSync: CommitPosition = 0
+    private var wantedSegment: UInt32 = 0
 
     private static let syncEveryMs: UInt64 = 1_000
     private static let retryEveryMs: UInt64 = 1_000
@@ -78,9 +79,10 @@ import Options
     /// See `LogWriter.rotate`.
     mutating func rotate() -> Bool { writer.rotate() }
 
-    /// Syncs up to a position soon, whatever the policy says.
-    mutating func wantSync(upTo position: CommitPosition) {
+    /// Syncs up to a position, and all that is before a segment, soon, whatever the policy says.
+    mutating func wantSync(upTo position: CommitPosition, from segment: UInt32) {
         wantedSync = max(wantedSync, position)
+        wantedSegment = max(wantedSegment, segment)
     }
 
     mutating func append(_ record: borrowing LogRecord) { writer.append(record) }
@@ -98,6 +100,11 @@ import Options
 
     /// See `LogWriter.openSequence`.
     var openSequence: UInt32 { mutating get { writer.openSequence } }
+
+    /// See `LogWriter.covers`.
+    mutating func covers(_ end: CommitPosition, from segment: UInt32) -> Bool {
+        writer.covers(end, from: segment)
+    }
 
     /// Of a log that is written to no more.
     var logFailure: DiskFailure? {
@@ -138,7 +145,7 @@ import Options
     /// Starts what waits for the disk: a sync where it is due (or `wanted` by somebody who waits for
     /// it), the next segment, the cutting of full ones. `stamp` is the last one given.
     mutating func startWork(at nowMs: UInt64, isSyncWanted: Bool, stamp: Stamp) {
-        let isWanted = isSyncWanted || wantedSync > writer.synced
+        let isWanted = isSyncWanted || !writer.covers(wantedSync, from: wantedSegment)
         if writer.wantsSync, !isSyncing, isWanted || isSyncDue(at: nowMs) {
             startSync(at: nowMs, stamp)
         } else if writer.wantsWatermark, nowMs >= nextSyncMs {

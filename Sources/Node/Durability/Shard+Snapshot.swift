@@ -24,6 +24,8 @@ import Wire
     var cursor: UInt64 = 0
     var isAtEnd = false
     var end: CommitPosition = 0
+    /// Of the log, the first that the snapshot does not stand for.
+    var segment: UInt32 = 0
     /// Rows that can be filled, and how many are with the worker.
     var free: [RowsJob.Place] = unsafe []
     var rowsOut = 0
@@ -56,9 +58,9 @@ extension Shard {
         if snapshotWalk.stage == .rotating,
             unsafe keeper.pointee.logFailure != nil || keeper.pointee.rotate()
         {
+            unsafe snapshotWalk.segment = keeper.pointee.openSequence
             unsafe snapshotter.begin(
-                number, start: keeper.pointee.writer.appended,
-                segment: keeper.pointee.openSequence)
+                number, start: keeper.pointee.writer.appended, segment: snapshotWalk.segment)
             snapshotWalk.stage = .waiting
         }
         if snapshotWalk.stage == .waiting,
@@ -68,7 +70,7 @@ extension Shard {
         }
         if snapshotWalk.stage == .walking { walkOn(snapshotter) }
         if snapshotWalk.stage == .syncing,
-            unsafe keeper.pointee.writer.synced >= snapshotWalk.end
+            unsafe keeper.pointee.covers(snapshotWalk.end, from: snapshotWalk.segment)
                 || keeper.pointee.writer.state == .failed
         {
             snapshotWalk.stage = .none
@@ -112,7 +114,7 @@ extension Shard {
         unsafe snapshotWalk.free.removeAll()
         unsafe snapshotWalk.end = keeper.pointee.writer.appended
         snapshotWalk.stage = .syncing
-        unsafe keeper.pointee.wantSync(upTo: snapshotWalk.end)
+        unsafe keeper.pointee.wantSync(upTo: snapshotWalk.end, from: snapshotWalk.segment)
     }
 
     /// Copies the next records; false when they were the last.

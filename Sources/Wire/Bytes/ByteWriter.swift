@@ -73,7 +73,25 @@ public struct ByteWriter: BitwiseCopyable {
     @inlinable @inline(__always)
     public mutating func write(decimal value: UInt64) {
         if value < 10 { return write(byte: 0x30 | UInt8(truncatingIfNeeded: value)) }
+        if value < 10_000 { return writeUpToFour(UInt32(truncatingIfNeeded: value)) }
         writeLong(value)
+    }
+
+    /// Most numbers are counts of bytes and of parts, and short.
+    @inlinable @inline(__always)
+    mutating func writeUpToFour(_ value: UInt32) {
+        let digits = DigitText.fourDigits(value)
+        let zeros = digits.trailingZeroBitCount &>> 3
+        var text = (digits | 0x3030_3030) &>> UInt32(truncatingIfNeeded: zeros &* 8)
+        let count = 4 &- zeros
+        if hasRoom(4) {
+            let target = unsafe reserve(count)
+            return unsafe UnsafeMutableRawPointer(target).storeBytes(of: text, as: UInt32.self)
+        }
+        for _ in 0..<count {
+            write(byte: UInt8(truncatingIfNeeded: text))
+            text &>>= 8
+        }
     }
 
     @inlinable

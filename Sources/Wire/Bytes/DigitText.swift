@@ -14,6 +14,15 @@ public enum DigitText {
         return tens | (pairs &- tens &* 10) &<< 8
     }
 
+    /// Four digits, likewise.
+    @inlinable @inline(__always)
+    static func fourDigits(_ value: UInt32) -> UInt32 {
+        let hundreds = (value &* 5243) &>> 19
+        let pairs = hundreds | (value &- hundreds &* 100) &<< 16
+        let tens = ((pairs &* 103) &>> 10) & 0x000F_000F
+        return tens | (pairs &- tens &* 10) &<< 8
+    }
+
     /// The eight hexadecimal digits as text, the first in the lowest byte: the nibbles are spread over
     /// the bytes of a word, then each is made a character.
     @inlinable @inline(__always)

@@ -108,9 +108,11 @@ public struct RESPWriter: ~Copyable {
 
     public mutating func add(decimal number: Int64) {
         if number < 0 { add(byte: UInt8(ascii: "-")) }
-        let digits = ByteWriter.decimalDigits(of: number.magnitude)
-        var writer = unsafe ByteWriter(reserve(digits), capacity: digits)
+        let before = count
+        var writer = unsafe ByteWriter(
+            reserve(Self.headBytesMax), capacity: Self.headBytesMax)
         writer.write(decimal: number.magnitude)
+        count = before + writer.count
     }
 
     @inline(__always)
@@ -133,11 +135,14 @@ public struct RESPWriter: ~Copyable {
     @inline(__always)
     public mutating func bulk(_ bytes: UnsafeRawBufferPointer) {
         let size = bytes.count
-        head(UInt8(ascii: "$"), Int64(size))
-        let room = unsafe reserve(size + 2)
+        let before = count
+        let head = unsafe Self.writeHead(
+            UInt8(ascii: "$"), UInt64(size), to: reserve(size + 2 + Self.headBytesMax))
+        let room = unsafe base + before + head
         if let start = bytes.baseAddress { unsafe memcpy(room, start, size) }
         unsafe room[size] = 0x0D
         unsafe room[size + 1] = 0x0A
+        count = before + head + size + 2
     }
 
     public mutating func bulk(_ text: StaticString) {
@@ -255,9 +260,30 @@ public struct RESPWriter: ~Copyable {
             unsafe room[3] = 0x0A
             return
         }
-        add(byte: mark)
-        add(decimal: number)
-        endLine()
+        guard number >= 0 else {
+            add(byte: mark)
+            add(decimal: number)
+            return endLine()
+        }
+        let before = count
+        count = unsafe before + Self.writeHead(mark, UInt64(number), to: reserve(Self.headBytesMax))
+    }
+
+    /// A mark, the digits of a number and the end of the line; and room for what is written together
+    /// with the last digit.
+    private static let headBytesMax = 32
+
+    /// Writes a head and answers how long it is.
+    @inline(__always)
+    private static func writeHead(
+        _ mark: UInt8, _ number: UInt64, to room: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        var writer = unsafe ByteWriter(room, capacity: headBytesMax)
+        writer.write(byte: mark)
+        writer.write(decimal: number)
+        writer.write(byte: 0x0D)
+        writer.write(byte: 0x0A)
+        return writer.count
     }
 
     @inline(__always)
