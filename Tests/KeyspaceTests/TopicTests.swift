@@ -211,6 +211,24 @@ import Testing
         #expect(texts(recent, after: 2) == ["b"])
         #expect(texts(recent, after: 1) == nil)
     }
+
+    @Test func `what follows one that is larger than the bound begins where it was`() {
+        var recent = RecentChanges(bytesMax: 100 << 10)
+        var cursor = recent.end
+        for round in 1...3 {
+            append(&recent, String(repeating: "x", count: 1 << 20))
+            while let look = recent.look(&cursor) { recent.advance(&cursor, over: look) }
+            recent.trim(told: recent.lastSeq)
+            let isThere = recent.holds(cursor)
+            #expect(!isThere)
+            cursor = recent.start
+            let isNothing = recent.look(&cursor) == nil
+            #expect(isNothing)
+            append(&recent, "next")
+            let text = recent.look(&cursor).map { String(decoding: $0.text, as: UTF8.self) }
+            #expect(text == "next", "\(round)")
+        }
+    }
 }
 
 /// A sequence of numbers that a seed brings back.

@@ -172,6 +172,23 @@ extension TableNode {
     }
 
     @Test(arguments: NodeShape.allCases)
+    func `a value larger than all that is remembered is told, and what follows it`(
+        _ shape: NodeShape
+    ) throws {
+        let node = try TableNode.shared(shape)
+        let table = node.table()
+        let alice = try node.asAlice()
+        let feed = try node.feed("/\(table)/subscribe/k")
+        let long = JSON.quoted(String(repeating: "x", count: 2_000_000))
+        for version in [1, 3, 5] {
+            expect(201, try alice.put("/\(table)/key/k", long))
+            #expect(try feed.next(1)[0].version == version)
+            expect(201, try alice.put("/\(table)/key/k", "1"))
+            #expect(try feed.next(1)[0].version == version + 1)
+        }
+    }
+
+    @Test(arguments: NodeShape.allCases)
     func `a table of many records is listed once, while it changes`(_ shape: NodeShape) throws {
         // A stream that may hold all of it is never told that it fell behind, however small the
         // sockets' buffers are.

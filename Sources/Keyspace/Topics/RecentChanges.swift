@@ -144,6 +144,9 @@ public struct RecentChanges: ~Copyable {
 
     // MARK: Reading
 
+    /// Before the first change that is still here.
+    public var start: Cursor { Cursor(segment: firstSegment, offset: 0) }
+
     /// Behind the last change.
     public var end: Cursor {
         guard let last = segments.last else { return Cursor(segment: firstSegment, offset: 0) }

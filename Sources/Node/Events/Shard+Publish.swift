@@ -72,6 +72,8 @@ extension Shard {
         publisher.told = cursor
         if answered > 0 { publisher.answers.removeFirst(answered) }
         publisher.recent.trim(told: publisher.toldSeq)
+        // With a large change goes everything up to it, and the place where telling stands.
+        if !publisher.recent.holds(publisher.told) { publisher.told = publisher.recent.start }
     }
 
     /// Whether there is something to tell that waits for nothing but the next turn.
