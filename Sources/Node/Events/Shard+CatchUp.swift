@@ -45,12 +45,14 @@ extension Shard {
         }
     }
 
-    private func mayAsk(_ stream: UnsafeMutablePointer<Stream>) -> Bool {
+    /// Answers may fill half of what a stream may hold. The rest is for changes meanwhile: one that
+    /// finds no room has a list begin again.
+    private mutating func mayAsk(_ stream: UnsafeMutablePointer<Stream>) -> Bool {
         let asked = unsafe stream.pointee.asked
         let held = unsafe Int(stream.pointee.heldBytes)
         if asked == 0, held < 4096 { return true }
         return asked < Self.askedMax
-            && held + (Int(asked) + 1) * ToldPage.bytesMax <= settings.streamBufferBytes
+            && held + (Int(asked) + 1) * ToldPage.bytesMax <= settings.streamBufferBytes / 2
     }
 
     /// Asks the next question of a subscription; false when it has none.
