@@ -71,7 +71,9 @@ import Testing
             let second = try #require(death.lines.dropFirst().first)
             #expect(
                 second.contains(/^  version 1\.2\.3-test, build id [0-9a-f]{16,}, loaded at 0x/))
-            #expect(death.frames.count >= 2)
+            // ThreadSanitizer's own call at the start of a function is what overflows: its caller has
+            // no frame yet.
+            #expect(death.frames.count >= (kind == "overflow" && isThreadSanitized ? 1 : 2))
             #expect(death.frames.contains { $0.contains(" crash-probe+0x") })
             let last = try #require(death.lines.last)
             #expect(last.hasPrefix("  decode with: addr2line -pife crash-probe 0x"))
@@ -109,3 +111,5 @@ import Testing
         #expect(death.report.isEmpty)
     }
 }
+
+private let isThreadSanitized = dlsym(nil, "__tsan_init") != nil

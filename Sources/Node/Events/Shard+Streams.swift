@@ -57,8 +57,9 @@ extension Shard {
         let stream = unsafe audience.streams.place(number)
         if shard == Stream.spansShards {
             let shards = unsafe state.pointee.shardCount
-            unsafe stream.pointee.positions = .allocate(capacity: shards)
-            unsafe stream.pointee.positions?.initialize(repeating: 0, count: shards)
+            let positions = UnsafeMutablePointer<UInt64>.allocate(capacity: shards)
+            unsafe positions.initialize(repeating: 0, count: shards)
+            unsafe stream.pointee.positions = unsafe positions
         }
         let connection = unsafe connections + Int(index)
         if format != .webSocket { unsafe connection.pointee.phase = .streaming }
@@ -138,8 +139,8 @@ extension Shard {
             if unsafe stream.pointee.lastSubscription == TopicIndex.none {
                 unsafe stream.pointee.firstSubscription = listener
             } else {
-                unsafe audience.topics.subscription(stream.pointee.lastSubscription)
-                    .pointee.nextOfStream = listener
+                let last = unsafe audience.topics.subscription(stream.pointee.lastSubscription)
+                unsafe last.pointee.nextOfStream = listener
             }
             unsafe stream.pointee.lastSubscription = listener
             unsafe stream.pointee.subscriptionCount += 1
@@ -379,7 +380,10 @@ extension Shard {
     mutating func finishStream(_ index: UInt32) {
         dropStream(index)
         // A WebSocket's end is said and heard in frames.
-        if isHTTP(index) { unsafe connections[Int(index)].flags.insert(.closeAfterReply) }
+        if isHTTP(index) {
+            let connection = unsafe connections + Int(index)
+            unsafe connection.pointee.flags.insert(.closeAfterReply)
+        }
         settle(index)
     }
 

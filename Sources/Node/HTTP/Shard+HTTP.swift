@@ -131,7 +131,8 @@ extension Shard {
         if unsafe path.kind == .subscribe || raw.bytes.equals("/subscribe") {
             // Browsers would not come back from the refusal that others get while the node loads.
             if isLoading, !isDiverted, !acceptsNoMoreRequests {
-                unsafe connections[Int(index)].flags.insert(.awaitsLoading)
+                let connection = unsafe connections + Int(index)
+                unsafe connection.pointee.flags.insert(.awaitsLoading)
             }
             return true
         }

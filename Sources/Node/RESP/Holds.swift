@@ -218,6 +218,7 @@ extension Shard {
         let copy = UnsafeMutableRawBufferPointer.allocate(
             byteCount: message.count, alignment: 8)
         unsafe copy.copyMemory(from: message)
+        let resp = unsafe resp
         unsafe resp.pointee.holds.wait(
             Holds.Waiting(
                 claim: claim, transaction: 0, asker: shard, ticket: 0, message: copy))

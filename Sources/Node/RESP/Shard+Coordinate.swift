@@ -16,6 +16,7 @@ extension Shard {
         _ words: RESPWords
     ) -> Bool {
         if facts.command == .mset || facts.command == .msetnx, words.count % 2 == 0 {
+            let resp = unsafe resp
             unsafe wrongArity(facts.command, into: &resp.pointee.out)
             return true
         }
@@ -33,7 +34,8 @@ extension Shard {
         flushReplies(index)
         guard unsafe connections[Int(index)].state == .open else { return }
         let ticket = awaitAnswer(index, [])
-        unsafe connections[Int(index)].flags.insert(.gathering)
+        let connection = unsafe connections + Int(index)
+        unsafe connection.pointee.flags.insert(.gathering)
         let id = unsafe state.pointee.nextTransaction << 8 | UInt64(number)
         unsafe state.pointee.nextTransaction += 1
         let place = UnsafeMutablePointer<RESPTransaction>.allocate(capacity: 1)
@@ -109,6 +111,7 @@ extension Shard {
         guard awaited.hasFree else {
             if unsafe transaction.pointee.pending == 0 {
                 unsafe transaction.pointee.isStalled = true
+                let resp = unsafe resp
                 unsafe resp.pointee.stalled.append(transaction)
             }
             return nil
@@ -370,7 +373,8 @@ extension Shard {
         unsafe transaction.deinitialize(count: 1)
         unsafe transaction.deallocate()
         deliver(ticket) { shard, index, _ in
-            unsafe shard.connections[Int(index)].flags.remove(.gathering)
+            let connection = unsafe shard.connections + Int(index)
+            unsafe connection.pointee.flags.remove(.gathering)
             _ = shard.writer(index)
             let isSent = unsafe reply.withUnsafeBytes { unsafe shard.append(index, $0) }
             if !isSent { shard.close(index) }

@@ -157,6 +157,7 @@ extension Shard {
         guard value.count >= 2, unsafe value[0] == UInt8(ascii: "\"") else { return unsafe value }
         let inner = unsafe UnsafeRawBufferPointer(rebasing: value[1..<(value.count - 1)])
         if unsafe !inner.contains(UInt8(ascii: "\\")) { return unsafe inner }
+        let resp = unsafe resp
         let room = unsafe resp.pointee.text.take(JSONString.decodedCountMax(value))
         let count = unsafe JSONString.decode(value, into: room) ?? 0
         return unsafe UnsafeRawBufferPointer(rebasing: room[..<count])

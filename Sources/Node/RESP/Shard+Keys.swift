@@ -121,6 +121,7 @@ extension Shard {
         _ event: KeyEvent, into out: inout RESPWriter
     ) -> Bool {
         // A value to be stored must not lie in the arena.
+        let resp = unsafe resp
         let room = unsafe resp.pointee.value.take(record.valueCount)
         unsafe room.copyMemory(from: record.value)
         let expiry: Expiry = record.expiresAt == 0 ? .never : .at(record.expiresAt)

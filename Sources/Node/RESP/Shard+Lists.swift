@@ -81,6 +81,7 @@ extension Shard {
     /// One element, encoded in memory that is not the arena.
     private func encoded(_ element: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         let bytes = ListForm.elementBytes(element.count)
+        let resp = unsafe resp
         let room = unsafe resp.pointee.value.take(bytes)
         unsafe ListForm.write(element, to: room, at: 0)
         return UnsafeRawBufferPointer(room)
@@ -95,6 +96,7 @@ extension Shard {
         let count = list.count + words.count - 2
         var bytes = 0
         for place in 2..<words.count { bytes += unsafe ListForm.elementBytes(words[place].count) }
+        let resp = unsafe resp
         let room = unsafe resp.pointee.value.take(bytes)
         var at = 0
         for number in 2..<words.count {
@@ -232,6 +234,7 @@ extension Shard {
                 inserted: noBytes, countChange: Int(stop - start) + 1 - list.count)
             isDone = unsafe splice(words[1], context, change, .ltrim, into: &out)
         } else {
+            let resp = unsafe resp
             let room = unsafe resp.pointee.value.take(to - from)
             unsafe list.copy(from..<to, to: room)
             let change = unsafe ListSplice(
@@ -251,6 +254,7 @@ extension Shard {
         guard list.count > 0 else { return out.integer(0) }
         let element = unsafe words[3]
         // Which are left is known only by looking at all: those are put together anew.
+        let resp = unsafe resp
         let room = unsafe resp.pointee.value.take(list.used)
         var gone: Int64 = 0
         let most = wanted == 0 ? Int64.max : Int64(clamping: wanted.magnitude)

@@ -188,7 +188,9 @@ extension Shard {
     }
 
     mutating func refuseCommands(_ index: UInt32, _ count: Int) -> Int {
-        unsafe connections[Int(index)].flags.insert(.closeAfterReply)
+        let connection = unsafe connections + Int(index)
+        unsafe connection.pointee.flags.insert(.closeAfterReply)
+        let resp = unsafe resp
         unsafe resp.pointee.out.error("ERR max number of clients reached")
         flushReplies(index)
         return count
@@ -206,7 +208,10 @@ extension Shard {
             let ticket = awaitAnswer(index, [])
             unsafe holdReply(state.pointee.out.written, telling: told, to: number, ticket: ticket)
         } else if hasReplyRoom(index) {
-            if told > 0 { unsafe connections[Int(index)].toldTurn = turn }
+            if told > 0 {
+                let connection = unsafe connections + Int(index)
+                unsafe connection.pointee.toldTurn = turn
+            }
             _ = writer(index)
             if unsafe !append(index, state.pointee.out.written) { close(index) }
         } else {

@@ -14,7 +14,8 @@ extension Shard {
         case .select: unsafe select(session, words, into: &state.pointee.out)
         case .quit:
             unsafe state.pointee.out.ok()
-            unsafe connections[Int(index)].flags.insert(.closeAfterReply)
+            let connection = unsafe connections + Int(index)
+            unsafe connection.pointee.flags.insert(.closeAfterReply)
         case .reset: unsafe reset(index, session, into: &state.pointee.out)
         case .auth: unsafe auth(index, session, words)
         case .hello: unsafe hello(index, session, words)
@@ -88,13 +89,15 @@ extension Shard {
         // Nobody has such a name or secret, and the way to the desk is not made for it.
         guard name.count <= OwnerNumbers.nameBytesMax, secret.count <= Self.secretBytesMax else {
             unsafe session.pointee.helloAsked = nil
+            let resp = unsafe resp
             return unsafe resp.pointee.out.error(Self.wrongPassword)
         }
         flushReplies(index)
         unsafe session.pointee.userAsked = unsafe Array(name)
         let address = PeerAddress.of(driver.fd(of: index))
         let ticket = awaitAnswer(index, [])
-        unsafe connections[Int(index)].flags.insert(.gathering)
+        let connection = unsafe connections + Int(index)
+        unsafe connection.pointee.flags.insert(.gathering)
         if unsafe !askDesk(name, secret, from: address, ticket: ticket, onlyKnown: true) {
             deliver(ticket) { shard, index, _ in shard.logInEnded(index, .busy) }
         }

@@ -364,6 +364,7 @@ extension Shard {
             out.error(Self.tooLong)
             return false
         }
+        let resp = unsafe resp
         let room = unsafe resp.pointee.value.take(count)
         unsafe fill(room)
         let command = unsafe command(

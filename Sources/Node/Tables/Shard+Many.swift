@@ -291,7 +291,8 @@ extension Shard {
         } else {
             unsafe deliver(gather.pointee.ticket) { shard, index, shape in
                 if unsafe gather.pointee.position > 0 {
-                    unsafe shard.connections[Int(index)].toldTurn = shard.turn
+                    let connection = unsafe shard.connections + Int(index)
+                    unsafe connection.pointee.toldTurn = shard.turn
                 }
                 unsafe gather.pointee.answer.withUnsafeBytes { body in
                     unsafe shard.replyAnswer(index, shape, status, tag: nil, .none, body)

@@ -283,7 +283,10 @@ extension Shard {
 
     /// Writes an outcome of this shard's own as a reply.
     mutating func replyOutcome(_ index: UInt32, _ shape: ReplyShape, _ outcome: Outcome) {
-        if outcome.position > 0 { unsafe connections[Int(index)].toldTurn = turn }
+        if outcome.position > 0 {
+            let connection = unsafe connections + Int(index)
+            unsafe connection.pointee.toldTurn = turn
+        }
         let count = outcome.bodyCount(owners)
         var writer = beginAnswer(
             index, shape, outcome.status, tag: outcome.tag, .none, count: count)

@@ -94,7 +94,10 @@ extension Shard {
         if target == number {
             let outcome = carryOut(work)
             if !commitPoint.mustHold(outcome) {
-                if outcome.position > 0 { unsafe connections[Int(index)].toldTurn = turn }
+                if outcome.position > 0 {
+                    let connection = unsafe connections + Int(index)
+                    unsafe connection.pointee.toldTurn = turn
+                }
                 return unsafe say(index, request.id, outcome)
             }
             guard let ticket = unsafe ask(index, session, request.id) else {

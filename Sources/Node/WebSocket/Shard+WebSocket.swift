@@ -399,7 +399,8 @@ extension Shard {
         if unsafe session.pointee.ending.begin(), !sayClose(index, code, reason) {
             return close(index)
         }
-        unsafe connections[Int(index)].flags.insert(.closeAfterReply)
+        let connection = unsafe connections + Int(index)
+        unsafe connection.pointee.flags.insert(.closeAfterReply)
     }
 
     /// The connection is gone.
