@@ -50,8 +50,14 @@ struct DumpExport: ~Copyable {
         let expiresAtMs = record.expiresAt == 0 ? nil : record.expiresAt
         switch record.kind {
         case .list:
+            let list = unsafe ListForm(record.value)
+            var place = 0
             writer.beginList()
-            unsafe DumpList.each(record.value) { writer.element($0) }
+            while place < list.used {
+                let (element, next) = unsafe list.element(at: place)
+                unsafe writer.element(Array(element))
+                place = next
+            }
             writer.endList(key, expiresAtMs: expiresAtMs)
         case .json:
             writer.string(key, unsafe Self.text(record.value), expiresAtMs: expiresAtMs)

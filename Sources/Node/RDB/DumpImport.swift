@@ -133,7 +133,7 @@ struct DumpImport {
             value = bytes
         case .list(let elements):
             record.valueKind = .list
-            value = DumpList.form(elements)
+            value = Self.list(of: elements)
         }
         let table = DumpNames.table(of: entry.database)
         unsafe table.withUnsafeBytes { table in
@@ -147,6 +147,25 @@ struct DumpImport {
                     rows.add(record)
                 }
             }
+        }
+    }
+
+    /// A list as its record's value holds it.
+    private static func list(of elements: [[UInt8]]) -> [UInt8] {
+        let used = elements.reduce(0) { $0 + ListForm.elementBytes($1.count) }
+        let count = ListForm.headBytes + used
+        return unsafe [UInt8](unsafeUninitializedCapacity: count) { room, filled in
+            let target = UnsafeMutableRawBufferPointer(room)
+            unsafe ListForm.writeHead(
+                count: elements.count, front: ListForm.headBytes, used: used,
+                to: target.baseAddress.unsafelyUnwrapped)
+            var place = ListForm.headBytes
+            for element in elements {
+                unsafe element.withUnsafeBytes {
+                    unsafe place += ListForm.write($0, to: target, at: place)
+                }
+            }
+            filled = count
         }
     }
 }
