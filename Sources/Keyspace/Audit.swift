@@ -35,10 +35,19 @@ extension Keyspace {
         var blocks = 0
         for table in 0..<tablesCapacity {
             let before = listed.count
+            var expiring = 0
+            var endsSum: Int64 = 0
             blocks += unsafe tables[table].listing.audit(records, pages) { ref in
                 invariant(Int(records[ref].table) == table, "a record is in another's listing")
                 listed.insert(ref)
+                guard records[ref].expiresAt != 0 else { return }
+                expiring += 1
+                endsSum &+= min(records[ref].expiresAt / 1000, Keyspace.endsSecondsMax)
             }
+            let ends = ends(of: TableNumber(table))
+            invariant(
+                ends.count == expiring && ends.secondsSum == endsSum,
+                "a table's expiries are miscounted")
             let count = unsafe tables[table].count
             invariant(listed.count - before == count, "a table's records are miscounted")
         }

@@ -69,6 +69,9 @@ public struct Keyspace: ~Copyable {
     struct TableState {
         var listing = Listing()
         var count = 0
+        /// Records with an expiry, and the sum of their ends in seconds since 1970.
+        var expiring = 0
+        var endsSum: Int64 = 0
     }
 
     let settings: Settings
@@ -195,6 +198,15 @@ public struct Keyspace: ~Copyable {
         Int(table) < tablesCapacity ? unsafe tables[Int(table)].count : 0
     }
 
+    /// How many of a table's records have an expiry, and the sum of their ends in seconds since
+    /// 1970. An end beyond the year 36,000 counts as that.
+    public func ends(of table: TableNumber) -> (count: Int, secondsSum: Int64) {
+        guard Int(table) < tablesCapacity else { return (0, 0) }
+        return unsafe (tables[Int(table)].expiring, tables[Int(table)].endsSum)
+    }
+
+    static let endsSecondsMax: Int64 = 1 << 40
+
     /// What the shard takes of the machine: segments, pages and all other parts, whether in use,
     /// garbage or kept for the next taker.
     public var memoryBytes: Int { arena.residentBytes + otherBytes }
@@ -243,6 +255,24 @@ public struct Keyspace: ~Copyable {
         if flags & (Record.Flag.tombstone | Record.Flag.expires) == 0 { return true }
         if flags & Record.Flag.tombstone != 0 { return false }
         return record.expiresAt > now
+    }
+
+    /// A live record's end is waited for from here on.
+    mutating func awaitEnd(of ref: Ref) {
+        wheel.link(ref, records)
+        let state = unsafe tables + Int(records[ref].table)
+        unsafe state.pointee.expiring += 1
+        unsafe state.pointee.endsSum &+= min(
+            records[ref].expiresAt / 1000, Keyspace.endsSecondsMax)
+    }
+
+    /// Undoes `awaitEnd`, as long as the record is what it was.
+    mutating func dropEnd(of ref: Ref) {
+        wheel.unlink(ref, records)
+        let state = unsafe tables + Int(records[ref].table)
+        unsafe state.pointee.expiring -= 1
+        unsafe state.pointee.endsSum &-= min(
+            records[ref].expiresAt / 1000, Keyspace.endsSecondsMax)
     }
 
     mutating func forgetChanges() { changeCount = 0 }

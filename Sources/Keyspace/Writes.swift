@@ -165,7 +165,7 @@ extension Keyspace {
             let oldBytes = old.blockBytes
             if bytes <= oldBytes, !old.isTombstone || pages.canTake(Keyspace.pagesPerInsertion) {
                 let wasTombstone = old.isTombstone
-                if old.expiresAt != 0 { wheel.unlink(ref, records) }
+                if old.expiresAt != 0 { dropEnd(of: ref) }
                 unsafe old.write(head, recency: recency, key: key, value: value)
                 arena.shrink(ref, from: oldBytes, to: bytes)
                 cleaningDebt += (oldBytes - bytes) * 2
@@ -174,7 +174,7 @@ extension Keyspace {
                     unsafe tables[table].count += 1
                     count += 1
                 }
-                if head.expiresAt != 0 { wheel.link(ref, records) }
+                if head.expiresAt != 0 { awaitEnd(of: ref) }
                 return ref
             }
         }
@@ -199,10 +199,10 @@ extension Keyspace {
             unsafe tables[table].listing.replace(ref, with: new, records, pages)
         }
         if ref != 0 {
-            if records[ref].expiresAt != 0 { wheel.unlink(ref, records) }
+            if records[ref].expiresAt != 0 { dropEnd(of: ref) }
             arena.markDead(ref, records[ref])
         }
-        if head.expiresAt != 0 { wheel.link(new, records) }
+        if head.expiresAt != 0 { awaitEnd(of: new) }
         return new
     }
 
@@ -251,7 +251,7 @@ extension Keyspace {
         unsafe tables[table].listing.remove(ref, records, &pages)
         unsafe tables[table].count -= 1
         count -= 1
-        if records[ref].expiresAt != 0 { wheel.unlink(ref, records) }
+        if records[ref].expiresAt != 0 { dropEnd(of: ref) }
     }
 
     mutating func remember(_ hash: UInt64, _ stamp: Stamp, at now: Int64) {
