@@ -115,7 +115,7 @@ let package = Package(
         .testTarget(name: "OptionsTests", dependencies: ["Options"], swiftSettings: testing),
         .testTarget(
             name: "CLITests",
-            dependencies: ["CLI", "Wire", "TestClient", "leash", "needletail-cli"],
+            dependencies: ["CLI", "Wire", "TestClient", "leash", "needletail", "needletail-cli"],
             swiftSettings: testing),
         .testTarget(name: "TidyTests", dependencies: ["Options", "Wire"], swiftSettings: testing),
         .testTarget(

@@ -74,7 +74,8 @@ public enum Program {
     /// A command a line. An empty line is none; a line that can't be read is an error, not the
     /// end.
     private static func runInput(_ settings: Settings, _ form: ReplyText.Form) -> Int32 {
-        var session = Session(settings, form: form, isInteractive: false)
+        // Live updates have no end that the next line could wait for.
+        var session = Session(settings, form: form, isInteractive: false, watches: false)
         var status: Int32 = 0
         var unread: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 1 << 16)

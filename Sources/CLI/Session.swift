@@ -14,6 +14,8 @@ struct Session {
     private(set) var settings: Settings
     private let form: ReplyText.Form
     private let isInteractive: Bool
+    /// Whether `watch table/key` is for this program.
+    private let watches: Bool
     private var link: Link?
     private var parser = RESPReplyParser()
     private var database: Int
@@ -22,10 +24,13 @@ struct Session {
     /// A cluster that sends a command round in circles is given up on.
     private static let hopsMax = 16
 
-    init(_ settings: Settings, form: ReplyText.Form, isInteractive: Bool) {
+    init(
+        _ settings: Settings, form: ReplyText.Form, isInteractive: Bool, watches: Bool = true
+    ) {
         self.settings = settings
         self.form = form
         self.isInteractive = isInteractive
+        self.watches = watches
         database = settings.database
     }
 
@@ -193,7 +198,7 @@ struct Session {
             return connect() ? .done : .failed
         // WATCH is the server's; `watch table/key` in small letters is ours.
         case "watch"
-        where text[0] == "watch" && !isInTransaction && words.count > 1
+        where watches && text[0] == "watch" && !isInTransaction && words.count > 1
             && words.dropFirst().allSatisfy({ $0.contains(UInt8(ascii: "/")) }):
             let watch = Watch(
                 host: settings.host, port: settings.port, topics: Array(words.dropFirst()),
