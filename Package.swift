@@ -63,7 +63,8 @@ let package = Package(
             dependencies: ["Machine", "Wire", "Keyspace", "Journal", "Identity", "Options"],
             exclude: [
                 "README.md", "Accounts/README.md", "Durability/README.md", "Events/README.md",
-                "Operations/README.md", "RESP/README.md", "Tables/README.md", "WebSocket/README.md",
+                "Operations/README.md", "RDB/README.md", "RESP/README.md", "Tables/README.md",
+                "WebSocket/README.md",
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -78,8 +78,8 @@ extension Option {
             ) { $0.dumpName = $1 },
             default: .value("dump.rdb"),
             doc:
-                "The RDB file that is taken in at start where it lies in --dir and no node has ever "
-                + "kept records there."),
+                "The RDB file in --dir that SAVE and BGSAVE write, and that is taken in at start where "
+                + "no node has ever kept records there."),
         Option(
             "cors-origin", .node,
             .text("ORIGIN", "* or an origin, as in https://app.example", where: isOrigin) {

@@ -97,4 +97,43 @@ import Testing
         let server = try Server.start(directory: directory)
         #expect(try server.ask("GET", "/default/key/greeting").status == 404)
     }
+
+    /// A thousand in the long form.
+    @Test func `broken dumps are each refused with a sentence, or taken`() throws {
+        let good = try dump()
+        var refused = 0
+        let rounds = isSoak ? 1000 : 40
+        for round in 0..<rounds {
+            let directory = try Server.temporaryDirectory()
+            defer { Server.removeTree(directory) }
+            var file = good
+            if round % 2 == 0 {
+                // Without its checksum, so that the damage has to be seen where it is.
+                for place in file.count - 8..<file.count { file[place] = 0 }
+            }
+            switch round % 3 {
+            case 0:
+                // Most of the file is one large value; what is before and after it has the forms.
+                for _ in 0...round % 5 {
+                    let end = min(600, file.count)
+                    file[Int.random(in: 9..<end)] = UInt8.random(in: 0...255)
+                }
+            case 1: file.removeLast(Int.random(in: 1..<file.count))
+            default: file[Int.random(in: 9..<file.count)] ^= 1 << UInt8.random(in: 0..<8)
+            }
+            try write(file, to: directory + "/in.rdb")
+            let run = try Server.run(
+                ["import", directory + "/in.rdb"], directory: directory + "/data")
+            let last = run.logLines.last ?? ""
+            switch run.exit {
+            case .code(0): #expect(last.contains("imported"))
+            case .code(1):
+                refused += 1
+                #expect(last.contains("in.rdb, ") && last.contains("nothing of it was taken"))
+                #expect(!entries(of: directory + "/data").contains("storage.db"))
+            default: Issue.record("round \(round) ended with \(run.exit): \(last)")
+            }
+        }
+        #expect(refused > rounds / 3)
+    }
 }

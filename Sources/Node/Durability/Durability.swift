@@ -14,6 +14,9 @@ import Synchronization
     let signals: UnsafeMutablePointer<SnapshotSignals>
     /// Where each shard's rows come back.
     let rowsInboxes: [CompletionInbox]
+    let dumpInboxes: [CompletionInbox]
+    /// Where SAVE writes.
+    let dumpPath: String
     private let handover: UnsafeMutablePointer<Handover>
 
     /// What was loaded, until its shards take it.
@@ -24,13 +27,17 @@ import Synchronization
         /// Written before `isComplete`, read after it; each by its shard, once.
         var shards: [LoadedShard.Place] = unsafe []
         var snapshotter: Snapshotter? = nil
+        var dumper: Dumper? = nil
     }
+
+    /// Rows under way for a snapshot and a dump: two for each shard, and what begins and ends.
+    private static let snapshotJobsMax = 1024
 
     /// Jobs that can be under way: each shard has a sync, a segment and a few to be cut.
     private static let jobsMax = 64 * 1024
 
     static func make(
-        _ disk: FileDisk, _ configuration: Configuration, wakers: [Waker]
+        _ disk: FileDisk, in directory: String, _ configuration: Configuration, wakers: [Waker]
     ) throws(SystemError) -> Durability {
         // One shard's slow sync must not keep another's waiting, nor the making of a segment.
         let workers = try WorkerPool.start(
@@ -39,22 +46,25 @@ import Synchronization
         unsafe signals.initialize(to: SnapshotSignals())
         let handover = UnsafeMutablePointer<Handover>.allocate(capacity: 1)
         unsafe handover.initialize(to: Handover())
-        let inboxes = wakers.map { waker in
-            CompletionInbox(argument: UInt(waker.descriptor)) {
-                Waker(descriptor: Int32($0)).wake()
-            }
-        }
         return unsafe Durability(
             disk: disk, policy: configuration.fsync,
             snapshotAfterBytes: UInt64(configuration.snapshotAfterBytes),
             snapshotEveryMs: UInt64(configuration.snapshotEveryMs), workers: workers,
-            signals: signals, rowsInboxes: inboxes, handover: handover)
+            signals: signals, rowsInboxes: wakers.map(inbox), dumpInboxes: wakers.map(inbox),
+            dumpPath: "\(directory)/\(configuration.dumpName)", handover: handover)
+    }
+
+    private static func inbox(_ waker: Waker) -> CompletionInbox {
+        CompletionInbox(argument: UInt(waker.descriptor)) {
+            Waker(descriptor: Int32($0)).wake()
+        }
     }
 
     private init(
         disk: FileDisk, policy: FsyncPolicy, snapshotAfterBytes: UInt64, snapshotEveryMs: UInt64,
         workers: WorkerPool, signals: UnsafeMutablePointer<SnapshotSignals>,
-        rowsInboxes: [CompletionInbox], handover: UnsafeMutablePointer<Handover>
+        rowsInboxes: [CompletionInbox], dumpInboxes: [CompletionInbox], dumpPath: String,
+        handover: UnsafeMutablePointer<Handover>
     ) {
         self.disk = disk
         self.policy = policy
@@ -63,6 +73,8 @@ import Synchronization
         self.workers = workers
         unsafe self.signals = unsafe signals
         self.rowsInboxes = rowsInboxes
+        self.dumpInboxes = dumpInboxes
+        self.dumpPath = dumpPath
         unsafe self.handover = unsafe handover
     }
 
@@ -72,17 +84,23 @@ import Synchronization
 
     /// Gives all shards what was loaded.
     func go(
-        from loaded: Loading.Loaded, wakers: [Waker], _ log: Log
+        from loaded: Loading.Loaded, startedS: Int64, wakers: [Waker], _ log: Log
     ) throws(LoadFailure) {
         unsafe signals.pointee.logBytes.store(loaded.logBytes, ordering: .relaxed)
         unsafe signals.pointee.bytes.store(loaded.snapshotBytes, ordering: .relaxed)
+        let worker: WorkerPool
         do throws(SystemError) {
-            unsafe handover.pointee.snapshotter = try Snapshotter(
-                disk, loaded.manifest, epoch: loaded.epoch, signals: signals, wakers: wakers,
-                log: log)
+            worker = try WorkerPool.start(
+                name: "snapshot", threads: 1, queuedJobsMax: Self.snapshotJobsMax)
         } catch {
             throw LoadFailure("\(error)")
         }
+        unsafe handover.pointee.snapshotter = Snapshotter(
+            disk, loaded.manifest, epoch: loaded.epoch, signals: signals, worker: worker,
+            wakers: wakers, log: log)
+        unsafe handover.pointee.dumper = Dumper(
+            to: dumpPath, startedS: startedS, signals: signals, worker: worker, wakers: wakers,
+            log: log)
         unsafe handover.pointee.shards = unsafe loaded.shards
         unsafe handover.pointee.isComplete.store(true, ordering: .releasing)
     }
@@ -102,6 +120,9 @@ import Synchronization
     var snapshotter: Snapshotter? {
         isLoaded ? unsafe handover.pointee.snapshotter : nil
     }
+
+    /// The same.
+    var dumper: Dumper? { isLoaded ? unsafe handover.pointee.dumper : nil }
 
     /// The log's growth after which a snapshot is due: as much as asked for, or a good part of what a
     /// snapshot writes, so that large nodes don't write the same again and again.

@@ -29,7 +29,11 @@ extension Shard {
         let change = keyspace.change(number)
         if notifies { announce(change) }
         // An expiry follows from the record's own time and is not logged.
-        guard change.position > 0, let keeper = unsafe keeper else { return }
+        guard change.position > 0, let keeper = unsafe keeper else {
+            if change.kind == .expired { tally.expired &+= 1 }
+            return
+        }
+        if change.kind == .evicted { tally.evicted &+= 1 }
         // A table that another shard has made since.
         if Int(change.table) >= tables.count { registry.update(&tables) }
         let info = tables[change.table]

@@ -18,6 +18,7 @@ extension Shard {
         let loaded = unsafe place.move()
         unsafe place.deallocate()
         keyspace = loaded.keyspace
+        loadedPosition = keyspace.position
         if let desk = unsafe desk {
             for account in loaded.accounts { unsafe desk.pointee.adopt(account) }
         }

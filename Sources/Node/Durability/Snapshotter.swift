@@ -44,9 +44,6 @@ import Synchronization
 
     /// After a snapshot that failed the next one waits so long.
     private static let retryAfterMs: UInt64 = 60_000
-    /// Rows under way: two for each shard, and what begins and ends.
-    private static let jobsMax = 1024
-
     private let disk: FileDisk
     private let epoch: Epoch
     private let state: Guarded<State>
@@ -57,8 +54,9 @@ import Synchronization
 
     init(
         _ disk: FileDisk, _ manifest: Manifest, epoch: Epoch,
-        signals: UnsafeMutablePointer<SnapshotSignals>, wakers: [Waker], log: Log
-    ) throws(SystemError) {
+        signals: UnsafeMutablePointer<SnapshotSignals>, worker: WorkerPool, wakers: [Waker],
+        log: Log
+    ) {
         self.disk = disk
         self.epoch = epoch
         self.wakers = wakers
@@ -66,8 +64,7 @@ import Synchronization
         unsafe self.signals = unsafe signals
         unsafe signals.pointee.number.store(manifest.snapshot, ordering: .relaxed)
         state = Guarded(State(manifest: manifest))
-        worker = try WorkerPool.start(
-            name: "snapshot", threads: 1, queuedJobsMax: Self.jobsMax)
+        self.worker = worker
     }
 
     var figures: Figures { state.withLock { $0.figures } }
@@ -101,7 +98,7 @@ import Synchronization
             state.run?.segments[shard] = segment
             return countDown(&state)
         }
-        if isLast { submit(.makeFile) }
+        if isLast { WorkerStep.submit(to: worker) { [self] in makeFile() } }
     }
 
     /// A shard has walked to its end, and its log is synced up to `end`; or the disk failed, and
@@ -114,7 +111,7 @@ import Synchronization
         }
         guard isLast else { return }
         unsafe signals.pointee.stage.store(.finishing, ordering: .releasing)
-        submit(.finish)
+        WorkerStep.submit(to: worker) { [self] in finish() }
     }
 
     private func countDown(_ state: inout State) -> Bool {
@@ -209,21 +206,6 @@ import Synchronization
         unsafe signals.pointee.ended.add(1, ordering: .releasing)
         wakeAll()
     }
-
-    // MARK: Steps of the worker
-
-    private func submit(_ step: StepJob.Step) {
-        let place = unsafe StepJob.make(self, step)
-        let isSubmitted = unsafe worker.submit(StepJob.asJob(place))
-        invariant(isSubmitted, "no room for a snapshot's step")
-    }
-
-    fileprivate func carryOut(_ step: StepJob.Step) {
-        switch step {
-        case .makeFile: makeFile()
-        case .finish: finish()
-        }
-    }
 }
 
 /// What shards look at each turn to see whether a snapshot concerns them: a few words, read without
@@ -245,50 +227,13 @@ import Synchronization
     /// How large the last snapshot is.
     let bytes = Atomic<UInt64>(0)
 
+    /// The number of the dump that is running or was last, and of the last that has ended.
+    let dump = Atomic<UInt64>(0)
+    let dumpsEnded = Atomic<UInt64>(0)
+
     var isRunning: Bool { stage.load(ordering: .acquiring) != .idle }
-}
-
-/// One step that is not about rows: nobody waits for it to come back.
-@safe private struct StepJob {
-    enum Step { case makeFile, finish }
-
-    var job: Job
-    let snapshotter: Snapshotter
-    let step: Step
-
-    typealias Place = UnsafeMutablePointer<StepJob>
-
-    /// Nobody waits for a step; the next one frees those before it.
-    private static let inbox = CompletionInbox(argument: 0) { _ in }
-
-    static func make(_ snapshotter: Snapshotter, _ step: Step) -> Place {
-        let place = Place.allocate(capacity: 1)
-        unsafe place.initialize(
-            to: StepJob(
-                job: Job(inbox: inbox) { unsafe StepJob.run($0) }, snapshotter: snapshotter,
-                step: step))
-        return unsafe place
-    }
-
-    private static func run(_ memory: UnsafeMutableRawPointer) {
-        freeReturned()
-        let place = unsafe memory.assumingMemoryBound(to: StepJob.self)
-        unsafe place.pointee.snapshotter.carryOut(place.pointee.step)
-    }
-
-    /// On the one worker, so nobody else drains at the same time.
-    private static func freeReturned() {
-        var next = unsafe inbox.drain()
-        while let job = unsafe next {
-            unsafe next = unsafe job.pointee.next
-            let place = unsafe UnsafeMutableRawPointer(job).assumingMemoryBound(to: StepJob.self)
-            unsafe place.deinitialize(count: 1)
-            unsafe place.deallocate()
-        }
-    }
-
-    static func asJob(_ place: Place) -> UnsafeMutablePointer<Job> {
-        unsafe UnsafeMutableRawPointer(place).assumingMemoryBound(to: Job.self)
+    var isDumping: Bool {
+        dumpsEnded.load(ordering: .acquiring) != dump.load(ordering: .relaxed)
     }
 }
 

@@ -9,6 +9,8 @@ struct NodeFacts: Sendable {
     /// `host:port` as others are told it.
     var address: String
     var startedMs: Int64
+    /// The path of `--dir` from the root on.
+    var directory: String
 }
 
 extension IOProbe.Choice {

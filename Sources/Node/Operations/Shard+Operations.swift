@@ -128,6 +128,7 @@ extension Shard {
         for table in 0..<ReservedTable.count { own += keyspace.count(of: table) }
         tally.keys = UInt64(truncatingIfNeeded: keyspace.count - own)
         tally.keyspaceBytes = UInt64(truncatingIfNeeded: keyspace.memoryBytes)
+        tally.changes = keyspace.position &- loadedPosition
         tally.tombstones = UInt64(truncatingIfNeeded: keyspace.tombstoneEntries)
         figures.publish(&tally)
     }

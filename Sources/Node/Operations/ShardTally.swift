@@ -37,6 +37,11 @@ struct ShardTally: BitwiseCopyable {
     var messages: UInt64 = 0
     var wakeUps: UInt64 = 0
 
+    /// Changes since the start that were logged, and records that expired or were evicted.
+    var changes: UInt64 = 0
+    var expired: UInt64 = 0
+    var evicted: UInt64 = 0
+
     var keys: UInt64 = 0
     var keyspaceBytes: UInt64 = 0
     var tombstones: UInt64 = 0

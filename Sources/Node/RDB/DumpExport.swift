@@ -4,53 +4,47 @@ import Keyspace
 import Machine
 import Wire
 
-/// From a keyspace to an RDB file that redis-server loads.
+/// From records to an RDB file that redis-server loads.
 ///
 /// A JSON string is written as its characters, other JSON as its text, bytes as bytes, a list as a
 /// list: what a client of the Redis protocol sees. Only tables that are Redis databases have a
-/// place in the file; the others are counted.
-struct DumpExport: ~Copyable {
+/// place in the file.
+final class DumpExport {
     private var writer: RDBWriter
     private let fd: Int32
     private let beside: String
     private let path: String
+    /// Where the next record goes.
+    private(set) var database: UInt64?
     private(set) var written = 0
-    /// Records of tables that are no database of Redis.
-    var leftOut = 0
 
     private static let bufferBytes = 256 << 10
 
     /// Begins a file beside `path`.
-    static func begin(_ path: String, compresses: Bool = true) throws(SystemError) -> DumpExport {
-        let beside = path + ".new"
-        let fd = unsafe open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    init(_ path: String, compresses: Bool = true) throws(SystemError) {
+        self.path = path
+        beside = path + ".new"
+        fd = unsafe open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        writer = RDBWriter(at: Int64(Clock.wallMs()) / 1000, compresses: compresses)
         guard fd >= 0 else {
             throw SystemError("open \(beside)", errno, hint: "give a path that can be written")
         }
-        return DumpExport(
-            writer: RDBWriter(at: Int64(Clock.wallMs()) / 1000, compresses: compresses), fd: fd,
-            beside: beside, path: path)
     }
 
-    private init(writer: RDBWriter, fd: Int32, beside: String, path: String) {
-        self.writer = writer
-        self.fd = fd
-        self.beside = beside
-        self.path = path
-    }
+    deinit { if fd >= 0 { close(fd) } }
 
-    deinit { close(fd) }
-
-    mutating func select(_ database: UInt64, records: Int) {
+    /// What follows is in this database; `records` tells a reader how many are to be expected.
+    func select(_ database: UInt64, records: Int) {
+        self.database = database
         writer.select(database, records: records, expiring: 0)
     }
 
-    mutating func add(_ record: Record) throws(SystemError) {
-        let key = unsafe Array(record.key)
-        let expiresAtMs = record.expiresAt == 0 ? nil : record.expiresAt
-        switch record.kind {
+    func add(_ row: DumpRow) throws(SystemError) {
+        let key = unsafe Array(row.key)
+        let expiresAtMs = row.expiresAtMs == 0 ? nil : row.expiresAtMs
+        switch row.kind {
         case .list:
-            let list = unsafe ListForm(record.value)
+            let list = unsafe ListForm(row.value)
             var place = 0
             writer.beginList()
             while place < list.used {
@@ -59,25 +53,32 @@ struct DumpExport: ~Copyable {
                 place = next
             }
             writer.endList(key, expiresAtMs: expiresAtMs)
-        case .json:
-            writer.string(key, unsafe Self.text(record.value), expiresAtMs: expiresAtMs)
-        case .bytes: writer.string(key, unsafe Array(record.value), expiresAtMs: expiresAtMs)
+        case .json: writer.string(key, unsafe Self.text(row.value), expiresAtMs: expiresAtMs)
+        case .bytes: writer.string(key, unsafe Array(row.value), expiresAtMs: expiresAtMs)
         }
         written += 1
         if writer.count >= Self.bufferBytes { try drain() }
     }
 
     /// The file is whole: it is synced, and takes the place of the one before.
-    mutating func end() throws(SystemError) {
+    func end() throws(SystemError) {
         writer.end()
         try drain()
         guard fsync(fd) == 0 else { throw SystemError("sync \(beside)", errno) }
         guard unsafe rename(beside, path) == 0 else {
             throw SystemError("rename \(beside)", errno)
         }
+        let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        let parent = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard parent >= 0 else { throw SystemError("open \(directory)", errno) }
+        defer { close(parent) }
+        guard fsync(parent) == 0 else { throw SystemError("sync \(directory)", errno) }
     }
 
-    private mutating func drain() throws(SystemError) {
+    /// Takes away what was written; the file of before stays.
+    func abandon() { _ = unsafe unlink(beside) }
+
+    private func drain() throws(SystemError) {
         let bytes = writer.drain()
         var done = 0
         while done < bytes.count {

@@ -44,11 +44,7 @@ extension Node {
             log.info("exported", ("file", path), ("records", "\(written)"))
             if leftOut > 0 {
                 log.warn(
-                    "not exported", ("records", "\(leftOut)"),
-                    (
-                        "why",
-                        "their tables are no databases of Redis: only default and db1, db2… are"
-                    ))
+                    "not exported", ("records", "\(leftOut)"), ("why", DumpNames.leftOut))
             }
         }
     }
@@ -83,7 +79,7 @@ extension Node {
     ) throws(LoadFailure) -> (written: Int, leftOut: Int) {
         let nowMs = Int64(Clock.wallMs())
         do throws(SystemError) {
-            var export = try DumpExport.begin(path)
+            let export = try DumpExport(path)
             var leftOut = 0
             for number in ReservedTable.count..<TableNumber(tables.count) {
                 guard let name = unsafe tables.name(number) else { continue }
@@ -99,7 +95,7 @@ extension Node {
                 var page = unsafe loader.pointee.keyspace.list(
                     number, prefix: all, after: all, steps: .max)
                 while let record = unsafe loader.pointee.keyspace.next(&page, at: nowMs) {
-                    try export.add(record)
+                    try export.add(DumpRow(record))
                 }
             }
             try export.end()

@@ -30,6 +30,8 @@ enum PartStep: UInt8 {
     case restore
     /// The stamp of a key's record; 0 when there is none.
     case stamp
+    /// What the shard has of each database, as `DatabaseFigures` writes it.
+    case databases
 }
 
 /// What a connection that speaks RESP has beyond its slot. Connections that speak HTTP have none.
@@ -61,6 +63,8 @@ enum PartStep: UInt8 {
     var watched: [WatchedKey] = []
     var channels: [[UInt8]] = []
     var patterns: [[UInt8]] = []
+    /// SAVE takes as long as it takes: the connection is not stuck meanwhile.
+    var awaitsSave = false
     /// CLIENT REPLY: what becomes of replies.
     var replies = Replies.on
 

@@ -27,6 +27,10 @@ import Wire
     var nextTransaction: UInt64 = 1
     /// Transactions that found no place for a reply.
     var stalled: [UnsafeMutablePointer<RESPTransaction>] = unsafe []
+    /// Who waits for the reply to SAVE.
+    var saves: [SaveWaiter] = []
+    /// Commands of a MULTI are being carried out.
+    var isInTransaction = false
     /// A message for another shard may not be put off: its bytes will not be here again.
     var mustSend = false
     /// The reply to what is sent now is not wanted.

@@ -132,6 +132,7 @@ extension Shard {
             unsafe subscription(index, session, facts, words)
         case .hello, .auth, .select, .quit, .reset, .client:
             unsafe sessionCommand(index, session, facts, words)
+        case .save: unsafe save(index, session)
         default:
             switch unsafe reach(of: facts, words, session.pointee.context) {
             case .here where !hasHolds:
@@ -157,6 +158,7 @@ extension Shard {
         switch facts.command {
         case .keys, .dbsize, .flushdb, .flushall, .randomkey, .publish, .pubsub: return .many
         case .client: return .here
+        case .info: return asksForDatabases(words) ? .many : .here
         case .scan:
             guard words.count > 1 else { return .here }
             let shard = unsafe ScanCursor(words[1])?.shard ?? number

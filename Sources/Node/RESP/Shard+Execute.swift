@@ -72,11 +72,11 @@ extension Shard {
         case .flushdb, .flushall: flush(facts, words, context, into: &out)
         case .publish: publish(words, into: &out)
         case .pubsub: aboutChannels(words, into: &out)
-        case .command, .info, .config, .time, .save, .bgsave, .lastsave, .bgrewriteaof, .role,
+        case .command, .info, .config, .time, .bgsave, .lastsave, .bgrewriteaof, .role,
             .replicaof, .slaveof, .cluster, .wait:
             serverCommand(facts, words, context, into: &out)
         case .multi, .exec, .discard, .watch, .unwatch, .subscribe, .unsubscribe, .psubscribe,
-            .punsubscribe, .hello, .auth, .select, .quit, .reset, .client:
+            .punsubscribe, .hello, .auth, .select, .quit, .reset, .client, .save:
             invariant(false, "a command about the session was carried out without one")
         }
     }

@@ -153,6 +153,8 @@ extension Shard {
         }
         unsafe state.pointee.out.version = session.pointee.context.version
         unsafe state.pointee.out.array(queue.entries.count)
+        unsafe state.pointee.isInTransaction = true
+        defer { unsafe state.pointee.isInTransaction = false }
         for number in queue.entries.indices {
             let facts = queue.entries[number].facts
             queue.withWords(number) { words in

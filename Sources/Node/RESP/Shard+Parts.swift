@@ -47,6 +47,7 @@ extension Shard {
                 return unsafe sendSplit(transaction, facts, context, words)
             }
             return unsafe answered(transaction, number, joined(transaction, facts, context, words))
+        case .info: return unsafe sendInfo(transaction, number, facts, context, words)
         case .randomkey:
             return unsafe sendRandomKey(transaction, number, facts, context)
         case .rename, .renamenx, .copy:
@@ -165,6 +166,44 @@ extension Shard {
             }
             return Array(":\(sum)\r\n".utf8)
         }
+    }
+
+    // MARK: INFO
+
+    private mutating func sendInfo(
+        _ transaction: UnsafeMutablePointer<RESPTransaction>, _ number: Int,
+        _ facts: CommandFacts, _ context: RESPContext, _ words: RESPWords
+    ) -> Bool {
+        if unsafe transaction.pointee.step == 0 {
+            unsafe transaction.pointee.parts = unsafe (0..<state.pointee.shardCount).map {
+                RESPTransaction.Part(shard: $0, words: [0])
+            }
+            unsafe transaction.pointee.step = 1
+            var asked = context
+            asked.step = .databases
+            return unsafe sendSplit(transaction, facts, asked, words)
+        }
+        let told = unsafe transaction.pointee.parts.map { part in
+            unsafe part.reply.withUnsafeBytes { unsafe ReplyText.bulk($0) } ?? []
+        }
+        let reply = written(context.version) { shard, out in
+            shard.info(words, DatabaseFigures.sum(told), into: &out)
+        }
+        return unsafe answered(transaction, number, reply)
+    }
+
+    /// A reply made here, as bytes.
+    private mutating func written(
+        _ version: UInt8, _ write: (inout Shard, inout RESPWriter) -> Void
+    ) -> [UInt8] {
+        let state = unsafe resp
+        let start = unsafe state.pointee.out.count
+        unsafe state.pointee.out.version = version
+        unsafe write(&self, &state.pointee.out)
+        let bytes = unsafe Array(
+            UnsafeRawBufferPointer(rebasing: state.pointee.out.written[start...]))
+        unsafe state.pointee.out.rewind(to: start)
+        return bytes
     }
 
     // MARK: RANDOMKEY
@@ -382,6 +421,7 @@ extension Shard {
         switch context.step {
         case .whole: break
         case .stamp: unsafe out.bulk("\(stamp(words[1], context.table))")
+        case .databases: out.bulk(DatabaseFigures.text(databaseFigures()))
         case .check:
             for place in stride(from: 1, to: words.count, by: Int(facts.keyStep)) {
                 if facts.command == .msetnx, unsafe isThere(words[place], context.table) {

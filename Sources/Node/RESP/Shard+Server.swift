@@ -11,9 +11,9 @@ extension Shard {
     ) {
         switch facts.command {
         case .command: commandCommand(words, into: &out)
-        case .info: info(words, into: &out)
+        case .info: info(words, databaseFigures(), into: &out)
         case .config: config(words, context, into: &out)
-        case .cluster: cluster(words, into: &out)
+        case .cluster: cluster(words, context, into: &out)
         case .time:
             var now = timespec()
             unsafe clock_gettime(CLOCK_REALTIME, &now)
@@ -33,9 +33,12 @@ extension Shard {
             guard timeout >= 0 else { return out.error("ERR timeout is negative") }
             // One node has no replicas, and none will come while it waits.
             out.integer(0)
-        case .save, .bgsave, .lastsave, .bgrewriteaof: save(facts, words, context, into: &out)
+        case .bgsave, .lastsave, .bgrewriteaof: saveCommand(facts, words, context, into: &out)
         case .replicaof, .slaveof:
-            out.error("ERR This version does not join other nodes yet")
+            guard mayAdminister(context) else { return out.error(Self.adminNeeded) }
+            // A node alone has left every cluster.
+            if unsafe words[1].isOption("no"), unsafe words[2].isOption("one") { return out.ok() }
+            out.error(Self.aloneYet)
         default: invariant(false, "not a command about the server")
         }
     }
@@ -49,25 +52,15 @@ extension Shard {
         !settings.hasAdmin || context.caller == .admin
     }
 
-    private mutating func save(
-        _ facts: CommandFacts, _ words: RESPWords, _ context: RESPContext,
-        into out: inout RESPWriter
-    ) {
-        if facts.command == .lastsave {
-            return out.integer(unsafe state.pointee.facts.startedMs / 1000)
-        }
-        if facts.command == .bgsave, words.count > 1,
-            unsafe words.count > 2 || !words[1].isOption("schedule")
-        {
-            return out.error(Self.syntaxError)
-        }
-        guard mayAdminister(context) else { return out.error(Self.adminNeeded) }
-        out.error("ERR This version does not write RDB files yet")
-    }
-
     // MARK: CLUSTER
 
-    private func cluster(_ words: RESPWords, into out: inout RESPWriter) {
+    private static var aloneYet: StaticString {
+        "ERR This version runs alone: it does not join other nodes yet"
+    }
+
+    private func cluster(
+        _ words: RESPWords, _ context: RESPContext, into out: inout RESPWriter
+    ) {
         let name = unsafe words[1]
         guard let row = unsafe subcommand(.cluster, name) else {
             return unsafe unknownSubcommand(.cluster, name, into: &out)
@@ -78,6 +71,8 @@ extension Shard {
         let address = ClusterAddress(unsafe state.pointee.facts.address)
         let id = clusterID
         switch row.name {
+        case "meet", "forget", "reshard":
+            out.error(mayAdminister(context) ? Self.aloneYet : Self.adminNeeded)
         case "keyslot": unsafe out.integer(Int(Slot.of(words[2])))
         case "myid": out.bulk(id)
         case "info":

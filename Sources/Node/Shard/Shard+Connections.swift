@@ -151,6 +151,11 @@ extension Shard {
         }
     }
 
+    private mutating func awaitsSave(_ index: UInt32) -> Bool {
+        guard let session = unsafe connections[Int(index)].resp else { return false }
+        return unsafe session.pointee.awaitsSave
+    }
+
     mutating func isHTTP(_ index: UInt32) -> Bool {
         if case .http = unsafe connections[Int(index)].session { return true }
         return false
@@ -199,6 +204,8 @@ extension Shard {
         // Clients of RESP keep connections for when they are needed, as they may with Redis.
         case .idle where unsafe connection.pointee.resp != nil:
             setDeadline(index, .idle, after: settings.idleTimeoutMs)
+        case .send where awaitsSave(index):
+            setDeadline(index, .send, after: ShardSettings.sendStallMs)
         case .idle, .send, .linger: close(index)
         case .beat:
             if case .webSocket(let session) = unsafe connection.pointee.session {

@@ -38,6 +38,9 @@ import Wire
     var keeper: UnsafeMutablePointer<LogKeeper>? = nil
     let durability: Durability
     var snapshotWalk = SnapshotWalk()
+    var dumpWalk = DumpWalk()
+    /// The position that earlier runs had come to.
+    var loadedPosition: CommitPosition = 0
     /// Places of those who asked for a snapshot, and how many had ended then.
     var snapshotWaiters: [UInt64] = []
     var snapshotsEnded: UInt64 = 0
@@ -236,6 +239,7 @@ import Wire
             expireTimers()
             tendKeyspace()
             goOnSnapshot()
+            goOnDump()
             // The commit point: nothing that tells of a write leaves before this line.
             commit()
             tellChanges()
@@ -251,7 +255,7 @@ import Wire
     private mutating func sleep() -> UInt64? {
         if dirty.count > 0 || hasUnpublished() || hasToTell() || hasToFanOut() { return 0 }
         if runnable.count > 0 { return pool.isExhausted ? Self.exhaustedRetryMs : 0 }
-        if tendsOn || snapshotGoesOn { return 0 }
+        if tendsOn || snapshotGoesOn || dumpGoesOn { return 0 }
         var wakeMs = timers.nextDeadlineMs
         if hasBacklog() { wakeMs = nowMs + Self.backlogRetryMs }
         if let due = keyspace.nextTendMs {
@@ -319,6 +323,7 @@ import Wire
             readLogins()
             readDiskWork()
             answerSnapshotWaiters()
+            answerSaves()
         }
     }
 
@@ -401,6 +406,7 @@ import Wire
             // go when nobody listens and nobody is connected anywhere.
             return unsafe !state.pointee.listens.load(ordering: .sequentiallyConsistent)
                 && state.pointee.isDeserted && !durability.signals.pointee.isRunning
+                && !durability.signals.pointee.isDumping
         }
     }
 
@@ -430,7 +436,7 @@ import Wire
             }
             let waits =
                 unsafe connection.pointee.phase == .head && connection.pointee.input.count == 0
-                && connection.pointee.blockCount == 0
+                && connection.pointee.blockCount == 0 && connection.pointee.awaitedCount == 0
             if unsafe waits || connection.pointee.flags.contains(.awaitsLoading) {
                 close(UInt32(index))
             }

@@ -49,6 +49,13 @@ import Machine
         self.lockFD = lockFD
     }
 
+    /// From the root on, whatever the process was started with.
+    var fullPath: String {
+        guard let real = unsafe realpath(path, nil) else { return path }
+        defer { unsafe free(real) }
+        return unsafe String(cString: real)
+    }
+
     deinit {
         close(fd)
         close(lockFD)

@@ -52,7 +52,7 @@ public enum Node {
         let facts = NodeFacts(
             version: OptionsText.number, nodeID: directory.nodeID, driver: choice.name,
             address: configuration.advertise.map { "\($0)" } ?? bound,
-            startedMs: Int64(Clock.wallMs()))
+            startedMs: Int64(Clock.wallMs()), directory: directory.fullPath)
         let state = unsafe try NodeState.make(shardCount: shardCount, facts: facts)
         let health = unsafe healthBody(nodeID: directory.nodeID)
 
@@ -74,7 +74,8 @@ public enum Node {
         let rates = configuration.rate.map { RequestRates($0) }
         let disk = FileDisk(directory: directory.fd)
         let wakers = (0..<shardCount).map { unsafe state.pointee.wakers[$0] }
-        let durability = try Durability.make(disk, configuration, wakers: wakers)
+        let durability = try Durability.make(
+            disk, in: directory.path, configuration, wakers: wakers)
         let report = ShardReport(expecting: shardCount)
         let listenerFD = listener.release()
         for number in 0..<shardCount {
@@ -93,12 +94,13 @@ public enum Node {
             disk: disk, directory: directory.path, shardCount: shardCount, keyspace: keyspace,
             registry: registry, owners: owners, signals: signals, log: log)
         let dump = DumpFile(
-            path: "\(directory.path)/\(configuration.dumpName)", limits: dumpLimits(configuration))
+            path: durability.dumpPath, limits: dumpLimits(configuration))
         do throws(LoadFailure) {
             try DumpImport(disk: disk, directory: directory.path, file: dump, log: log)
                 .runAtFirstStart()
             let loaded = try loading.load()
-            try durability.go(from: loaded, wakers: wakers, log)
+            try durability.go(
+                from: loaded, startedS: facts.startedMs / 1000, wakers: wakers, log)
         } catch {
             complain("\(error)")
             return 1
