@@ -218,4 +218,74 @@ import Wire
                     == "[pmessage __keyspace@0__:* __keyspace@0__:told set]")
         }
     }
+
+    @Test(arguments: [
+        NodeShape(io: .uring, shards: 1), NodeShape(io: .epoll, shards: 2),
+        NodeShape(io: .uring, shards: 4),
+    ])
+    func `clients of every shard are listed, and ended`(_ shape: NodeShape) throws {
+        let server = try shape.start()
+        let redis = try RESPCaller(server)
+        #expect(try redis.ask("CLIENT", "SETNAME", "asker") == "OK")
+        var others = try (0..<6).map { _ in try RESPCaller(server) }
+        var ids: [String] = []
+        for (number, other) in others.enumerated() {
+            #expect(try other.ask("CLIENT", "SETNAME", "other\(number)") == "OK")
+            ids.append(try other.ask("CLIENT", "ID"))
+        }
+        #expect(Set(ids).count == 6)
+        #expect(try others[5].ask("SUBSCRIBE", "news").contains("subscribe news 1"))
+        func names(_ words: String...) throws -> [String] {
+            try redis.ask(words).split(separator: "\n").compactMap { line in
+                line.split(separator: " ").first { $0.hasPrefix("name=") }
+                    .map { String($0.dropFirst(5)) }
+            }.sorted()
+        }
+        let all = ["asker"] + (0..<6).map { "other\($0)" }
+        #expect(try names("CLIENT", "LIST") == all)
+        #expect(
+            try names("CLIENT", "LIST", "ID", ids[1], ids[3], "999999") == ["other1", "other3"])
+        #expect(try names("CLIENT", "LIST", "TYPE", "pubsub") == ["other5"])
+        #expect(try names("CLIENT", "LIST", "TYPE", "replica") == [])
+        #expect(try redis.ask("CLIENT", "LIST", "TYPE", "x") == "-ERR Unknown client type 'x'")
+        #expect(try redis.ask("CLIENT", "LIST", "ID", "x") == "-ERR Invalid client ID")
+        #expect(try redis.ask("CLIENT", "LIST", "BY", "x") == "-ERR syntax error")
+
+        #expect(try redis.ask("CLIENT", "KILL", "ID", ids[0]) == "1")
+        #expect(others[0].client.ending().isOver)
+        #expect(try redis.ask("CLIENT", "KILL", "ID", ids[0]) == "0")
+        #expect(
+            try redis.ask("CLIENT", "KILL", "ID", "0")
+                == "-ERR client-id should be greater than 0")
+        #expect(try redis.ask("CLIENT", "KILL", "127.0.0.1:1") == "-ERR No such client")
+        #expect(try redis.ask("CLIENT", "KILL", "TYPE", "pubsub") == "1")
+        #expect(others[5].client.ending().isOver)
+        #expect(try redis.ask("MULTI") == "OK")
+        #expect(try redis.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") == "QUEUED")
+        #expect(try redis.ask("PING") == "QUEUED")
+        #expect(try redis.ask("EXEC") == "[4 PONG]")
+        others.removeAll()
+        #expect(try becomes { try names("CLIENT", "LIST") == ["asker"] })
+        // Whoever ends itself hears of it first.
+        #expect(try redis.ask("CLIENT", "KILL", "USER", "default", "SKIPME", "no") == "1")
+        #expect(redis.client.ending().isOver)
+        #expect(server.answers)
+    }
+
+    @Test func `a node that runs alone joins nobody and leaves what it was never in`() throws {
+        let server = try Server.start(environment: ["ADMIN_PASSWORD=the operator's"])
+        let redis = try RESPCaller(server)
+        let joining = [
+            ["REPLICAOF", "127.0.0.1", "1"], ["CLUSTER", "MEET", "127.0.0.1", "1"],
+            ["CLUSTER", "FORGET", "0123"], ["CLUSTER", "RESHARD"],
+        ]
+        for words in joining { #expect(try redis.ask(words).hasPrefix("-NOPERM "), "\(words)") }
+        #expect(try redis.ask("REPLICAOF", "NO", "ONE").hasPrefix("-NOPERM "))
+        #expect(try redis.ask("AUTH", "admin", "the operator's") == "OK")
+        for words in joining {
+            #expect(try redis.ask(words).hasPrefix("-ERR This version runs alone"), "\(words)")
+        }
+        #expect(try redis.ask("REPLICAOF", "NO", "ONE") == "OK")
+        #expect(try redis.ask("ROLE").hasPrefix("[master "))
+    }
 }

@@ -32,6 +32,8 @@ enum PartStep: UInt8 {
     case stamp
     /// What the shard has of each database, as `DatabaseFigures` writes it.
     case databases
+    /// The shard's part of CLIENT LIST or CLIENT KILL.
+    case clients
 }
 
 /// What a connection that speaks RESP has beyond its slot. Connections that speak HTTP have none.

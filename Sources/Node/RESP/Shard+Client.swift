@@ -65,7 +65,7 @@ extension Shard {
         case "info":
             let line = unsafe clientLine(index, session)
             unsafe state.pointee.out.verbatim("txt", line + "\n")
-        case "list": unsafe listClients(index, session, words)
+        case "list", "kill": unsafe aboutClients(session, words, into: &state.pointee.out)
         case "help": unsafe help(.client, into: &state.pointee.out)
         default: unsafe unknownSubcommand(.client, name, into: &state.pointee.out)
         }
@@ -93,20 +93,6 @@ extension Shard {
             return out.endLine()
         }
         out.ok()
-    }
-
-    /// Clients of this connection's shard; those of other shards are theirs to tell of.
-    private mutating func listClients(
-        _ index: UInt32, _ session: UnsafeMutablePointer<RESPSession>, _ words: RESPWords
-    ) {
-        let state = unsafe resp
-        var text = ""
-        for place in unsafe 0..<state.pointee.sessions.count {
-            let other = unsafe state.pointee.sessions[place]
-            guard let session = unsafe connections[Int(other)].resp else { continue }
-            text += unsafe clientLine(other, session) + "\n"
-        }
-        unsafe state.pointee.out.verbatim("txt", text)
     }
 
     func clientLine(_ index: UInt32, _ session: UnsafeMutablePointer<RESPSession>) -> String {

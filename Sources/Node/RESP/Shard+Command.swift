@@ -130,6 +130,8 @@ extension Shard {
             return unsafe transaction(index, session, facts, words)
         case .subscribe, .unsubscribe, .psubscribe, .punsubscribe:
             unsafe subscription(index, session, facts, words)
+        case .client where unsafe asksForClients(words) && self.state.pointee.shardCount > 1:
+            return unsafe coordinate(index, session, facts, words)
         case .hello, .auth, .select, .quit, .reset, .client:
             unsafe sessionCommand(index, session, facts, words)
         case .save: unsafe save(index, session)
@@ -157,7 +159,7 @@ extension Shard {
         guard unsafe state.pointee.shardCount > 1 else { return .here }
         switch facts.command {
         case .keys, .dbsize, .flushdb, .flushall, .randomkey, .publish, .pubsub: return .many
-        case .client: return .here
+        case .client: return asksForClients(words) ? .many : .here
         case .info: return asksForDatabases(words) ? .many : .here
         case .scan:
             guard words.count > 1 else { return .here }

@@ -298,7 +298,10 @@ extension Shard {
             } else {
                 unsafe state.pointee.out.ok()
             }
-        default: unsafe execute(entry.facts, words, entry.context, into: &state.pointee.out)
+        default:
+            unsafe state.pointee.isInTransaction = unsafe transaction.pointee.kind == .exec
+            unsafe execute(entry.facts, words, entry.context, into: &state.pointee.out)
+            unsafe state.pointee.isInTransaction = false
         }
         unsafe transaction.pointee.replies[number] = unsafe Array(
             UnsafeRawBufferPointer(rebasing: state.pointee.out.written[start...]))
@@ -306,7 +309,7 @@ extension Shard {
     }
 
     /// The connection that a place's reply is for, if it is still there.
-    private func connection(of ticket: UInt64) -> UInt32? {
+    func connection(of ticket: UInt64) -> UInt32? {
         guard let place = awaited.place(of: ticket) else { return nil }
         let index = unsafe awaited.places[Int(place)].connection
         return index == Connection.noBlock ? nil : index

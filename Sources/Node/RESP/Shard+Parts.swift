@@ -48,6 +48,7 @@ extension Shard {
             }
             return unsafe answered(transaction, number, joined(transaction, facts, context, words))
         case .info: return unsafe sendInfo(transaction, number, facts, context, words)
+        case .client: return unsafe sendClients(transaction, number, facts, context, words)
         case .randomkey:
             return unsafe sendRandomKey(transaction, number, facts, context)
         case .rename, .renamenx, .copy:
@@ -204,6 +205,57 @@ extension Shard {
             UnsafeRawBufferPointer(rebasing: state.pointee.out.written[start...]))
         unsafe state.pointee.out.rewind(to: start)
         return bytes
+    }
+
+    // MARK: CLIENT LIST and KILL
+
+    private mutating func sendClients(
+        _ transaction: UnsafeMutablePointer<RESPTransaction>, _ number: Int,
+        _ facts: CommandFacts, _ context: RESPContext, _ words: RESPWords
+    ) -> Bool {
+        var filter: ClientFilter?
+        let refusal = written(context.version) { shard, out in
+            filter = shard.clientFilter(words, words.count, context, into: &out)
+        }
+        guard let filter else { return unsafe answered(transaction, number, refusal) }
+        if unsafe transaction.pointee.step == 0 {
+            unsafe transaction.pointee.parts = unsafe (0..<state.pointee.shardCount).map {
+                RESPTransaction.Part(shard: $0, words: [])
+            }
+            unsafe transaction.pointee.step = 1
+            var asked = context
+            asked.step = .clients
+            let asker = unsafe clientNumber(transaction)
+            let all = (0..<words.count).map { unsafe Array(words[$0]) } + [Array("\(asker)".utf8)]
+            for part in unsafe transaction.pointee.parts.indices {
+                unsafe sendPart(transaction, part, facts, asked, all)
+            }
+            return false
+        }
+        let parts = unsafe transaction.pointee.parts
+        let reply = written(context.version) { _, out in
+            if filter.kills {
+                let killed = parts.reduce(Int64(0)) { sum, part in
+                    sum + (unsafe part.reply.withUnsafeBytes { unsafe ReplyText.number($0) } ?? 0)
+                }
+                return filter.tell(killed: Int(killed), into: &out)
+            }
+            let texts = parts.map { part in
+                unsafe part.reply.withUnsafeBytes { unsafe ReplyText.bulk($0) } ?? []
+            }
+            out.verbatim("txt", String(decoding: texts.joined(), as: UTF8.self))
+        }
+        return unsafe answered(transaction, number, reply)
+    }
+
+    /// The client's number, if it is still there.
+    private func clientNumber(
+        _ transaction: UnsafeMutablePointer<RESPTransaction>
+    ) -> UInt64 {
+        guard let index = unsafe connection(of: transaction.pointee.ticket),
+            let session = unsafe connections[Int(index)].resp
+        else { return 0 }
+        return unsafe session.pointee.id
     }
 
     // MARK: RANDOMKEY
@@ -421,6 +473,7 @@ extension Shard {
         switch context.step {
         case .whole: break
         case .stamp: unsafe out.bulk("\(stamp(words[1], context.table))")
+        case .clients: executeClients(words, context, into: &out)
         case .databases: out.bulk(DatabaseFigures.text(databaseFigures()))
         case .check:
             for place in stride(from: 1, to: words.count, by: Int(facts.keyStep)) {

@@ -107,6 +107,10 @@ extension CommandTable {
                     sub: "info", 2, clientFlags, .connection, "6.2.0", "",
                     "About this connection."),
                 CommandRow(
+                    sub: "kill", -3, adminFlags, .connection, "2.4.0",
+                    "[ip:port] [ID client-id] [TYPE NORMAL|MASTER|REPLICA|PUBSUB] [USER username] [ADDR ip:port] [LADDR ip:port] [SKIPME YES|NO]",
+                    "Ends connections.", "O(N) for N connections"),
+                CommandRow(
                     sub: "list", -2, adminFlags, .connection, "2.4.0",
                     "[TYPE NORMAL|MASTER|REPLICA|PUBSUB] [ID client-id [client-id ...]]",
                     "About all connections.", "O(N) for N connections"),
@@ -130,6 +134,8 @@ extension CommandTable {
                     "About client-side caching, which is off."),
             ]),
     ]
+
+    private static let clusterFlags: CommandFlags = [.admin, .stale, .noAsyncLoading]
 
     static let server: [CommandRow] = [
         CommandRow(
@@ -210,10 +216,10 @@ extension CommandTable {
             "", "What the server is to others."),
         CommandRow(
             .replicaof, 3, [.admin, .noscript, .stale, .noAsyncLoading], .none, .server, "5.0.0",
-            "host port", "Joins another node's cluster; not yet."),
+            "host port|NO ONE", "Joins another node's cluster; not yet. NO ONE leaves it."),
         CommandRow(
             .slaveof, 3, [.admin, .noscript, .stale, .noAsyncLoading], .none, .server, "1.0.0",
-            "host port", "The old name of REPLICAOF."),
+            "host port|NO ONE", "The old name of REPLICAOF."),
         CommandRow(
             .cluster, -2, [], .none, .cluster, "3.0.0", "", "About the cluster.",
             "Depends on the subcommand",
@@ -221,6 +227,9 @@ extension CommandTable {
                 CommandRow(
                     sub: "countkeysinslot", 3, [.stale], .cluster, "3.0.0", "slot",
                     "How many keys a slot has."),
+                CommandRow(
+                    sub: "forget", 3, clusterFlags, .cluster, "3.0.0", "node-id",
+                    "Takes a node out of the cluster; there is none beside this one yet."),
                 CommandRow(
                     sub: "help", 2, [.loading, .stale], .cluster, "5.0.0", "",
                     "The subcommands."),
@@ -230,9 +239,15 @@ extension CommandTable {
                     sub: "keyslot", 3, [.stale], .cluster, "3.0.0", "key",
                     "The slot of a key."),
                 CommandRow(
+                    sub: "meet", -4, clusterFlags, .cluster, "3.0.0",
+                    "ip port [cluster-bus-port]", "Makes another node known; not yet."),
+                CommandRow(
                     sub: "myid", 2, [.stale], .cluster, "3.0.0", "", "This node's id."),
                 CommandRow(
                     sub: "nodes", 2, [.stale], .cluster, "3.0.0", "", "The nodes, a line each."),
+                CommandRow(
+                    sub: "reshard", -2, clusterFlags, .cluster, "3.0.0", "",
+                    "Moves slots between nodes; not yet."),
                 CommandRow(
                     sub: "shards", 2, [.stale], .cluster, "7.0.0", "",
                     "Which nodes have which slots."),
