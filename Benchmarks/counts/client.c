@@ -11,6 +11,7 @@
 // What is asked for is one path, or real keys: `get` and `put` of records chosen at random among
 // 100,000 of 10-byte keys and 348-byte JSON values, which are loaded first where they are missing. The
 // token for writing comes in the environment, as TOKEN; with `getauth` it is sent with a GET too.
+// `respget` and `respset` do the same as a Redis client does.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -40,6 +41,7 @@ static int sockets[connections_max];
 static char *batch, *replies, *expected;
 static size_t batch_bytes, reply_bytes;
 static long connections, depth;
+static int speaks_resp;
 
 /// One request; its key's digits, where it has one, stand at `key_place`.
 struct request {
@@ -86,8 +88,25 @@ static void receive_all(int fd, char *bytes, size_t count) {
     }
 }
 
+/// The same of a Redis client's: a bulk string has its length in front, any other reply is a line.
+static void learn_resp_reply(int fd) {
+    size_t line = 0;
+    do receive_all(fd, expected + line++, 1);
+    while (line < 32 && (line < 2 || memcmp(expected + line - 2, "\r\n", 2) != 0));
+    expected[line] = 0;
+    if (expected[0] != '$' && expected[0] != '+') fail("not a value: %.31s", expected);
+    long value = expected[0] == '$' ? strtol(expected + 1, NULL, 10) + 2 : 0;
+    if (value < 0 || value > request_bytes_max) fail("no value: %.31s", expected);
+    reply_bytes = line + (size_t)value;
+    receive_all(fd, expected + line, (size_t)value);
+}
+
 /// Learns what one reply looks like, from its Content-Length.
 static void learn_reply(int fd) {
+    if (speaks_resp) {
+        learn_resp_reply(fd);
+        return;
+    }
     size_t got = 0;
     const char *head_end = NULL;
     while (!head_end) {
@@ -158,16 +177,33 @@ static struct request about_a_key(const char *method, long port, int with_token,
     return request;
 }
 
+/// What a Redis client says of a key.
+static struct request command_on_a_key(int with_value) {
+    struct request request = {0};
+    char value[value_bytes + 16];
+    write_value(value);
+    request.bytes = (size_t)(with_value
+        ? snprintf(request.text, sizeof request.text, "*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n",
+            key_digits + 1, key_sample, value_bytes, value)
+        : snprintf(request.text, sizeof request.text, "*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n",
+            key_digits + 1, key_sample));
+    request.key_place = (size_t)(strstr(request.text, key_sample) - request.text) + 1;
+    return request;
+}
+
 /// Stores every record, unless the last is there already.
 static void load_records(int fd, long port) {
-    struct request get = about_a_key("GET", port, 0, 0), put = about_a_key("PUT", port, 1, 1);
+    struct request get = speaks_resp ? command_on_a_key(0) : about_a_key("GET", port, 0, 0);
+    struct request put = speaks_resp ? command_on_a_key(1) : about_a_key("PUT", port, 1, 1);
+    const char *stored = speaks_resp ? "+OK\r\n" : "HTTP/1.1 201 ";
+    const char *found = speaks_resp ? "$348\r\n" : "HTTP/1.1 200 ";
     char text[request_bytes_max + 1];
     write_request(text, &get, records - 1);
     send_all(fd, text, get.bytes);
     ssize_t count = recv(fd, text, sizeof text - 1, 0);
     if (count <= 0) fail("no reply");
     text[count] = 0;
-    if (strncmp(text, "HTTP/1.1 200 ", 13) == 0) return;
+    if (strncmp(text, found, strlen(found)) == 0) return;
 
     write_request(text, &put, 0);
     send_all(fd, text, put.bytes);
@@ -181,7 +217,7 @@ static void load_records(int fd, long port) {
         }
         send_all(fd, puts, put.bytes * load_depth);
         receive_all(fd, answers, reply_bytes * load_depth);
-        if (memcmp(answers, "HTTP/1.1 201 ", 13) != 0) fail("not stored: %.60s", answers);
+        if (memcmp(answers, stored, strlen(stored)) != 0) fail("not stored: %.60s", answers);
     }
     free(puts);
     free(answers);
@@ -247,7 +283,8 @@ static void run_rounds(long rounds) {
             // The first and the last begin as replies begin; the lengths between then fit too.
             // (A Date header may change, so the bytes are not compared further.)
             const char *last = replies + reply_bytes * (size_t)(depth - 1);
-            if (memcmp(replies, expected, 13) != 0 || memcmp(last, expected, 13) != 0) {
+            size_t alike = speaks_resp ? 5 : 13;
+            if (memcmp(replies, expected, alike) != 0 || memcmp(last, expected, alike) != 0) {
                 fail("a reply is not like the first: %.60s … %.60s", replies, last);
             }
         }
@@ -265,7 +302,7 @@ int main(int count, char **arguments) {
         return 0;
     }
     if (count != 9) {
-        fputs("usage: client PORT PATH|get|getauth|put CONNECTIONS DEPTH WARM_ROUNDS ROUNDS BEFORE AFTER\n"
+        fputs("usage: client PORT PATH|get|getauth|put|respget|respset CONNECTIONS DEPTH WARM_ROUNDS ROUNDS BEFORE AFTER\n"
               "       client PORT token\n", stderr);
         return 64;
     }
@@ -285,6 +322,10 @@ int main(int count, char **arguments) {
     if (!strcmp(what, "get")) asked = about_a_key("GET", port, 0, 0);
     else if (!strcmp(what, "getauth")) asked = about_a_key("GET", port, 1, 0);
     else if (!strcmp(what, "put")) asked = about_a_key("PUT", port, 1, 1);
+    else if (!strncmp(what, "resp", 4)) {
+        speaks_resp = 1;
+        asked = command_on_a_key(!strcmp(what, "respset"));
+    }
     else {
         asked.bytes = (size_t)snprintf(asked.text, sizeof asked.text,
             "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%ld\r\n\r\n", what, port);

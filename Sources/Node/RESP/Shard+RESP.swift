@@ -1,3 +1,4 @@
+import Keyspace
 import Machine
 import Synchronization
 import Wire
@@ -12,6 +13,8 @@ extension Shard {
     private static var gatheredBytesMax: Int { 32 * 1024 }
     /// A command of which this much is here, or is known to be missing, gets memory of its own.
     private static var gatherFrom: Int { 4096 }
+    /// Commands whose records are fetched ahead: as many as are carried out in a go.
+    private static var lookedAheadMax: Int { 32 }
 
     // MARK: The session
 
@@ -76,6 +79,10 @@ extension Shard {
             return unsafe goOnArriving(index, session, bytes, count)
         }
         let state = unsafe resp
+        if unsafe self.state.pointee.shardCount == 1 {
+            unsafe lookAhead(
+                UnsafeRawBufferPointer(start: bytes, count: count), session.pointee.context.table)
+        }
         var used = 0
         working: while used < count {
             let rest = unsafe UnsafeRawBufferPointer(start: bytes + used, count: count - used)
@@ -111,6 +118,23 @@ extension Shard {
         }
         flushReplies(index)
         return used
+    }
+
+    /// Has the processor fetch the records of a pipeline's commands, side by side, before the first is
+    /// carried out. A lone command has nothing to wait for meanwhile.
+    @inline(__always)
+    private func lookAhead(_ bytes: UnsafeRawBufferPointer, _ table: TableNumber) {
+        guard let (first, next) = unsafe RESPLookahead.key(bytes, at: 0), next < bytes.count
+        else { return }
+        var (key, at) = (first, next)
+        var sink: UInt8 = 0
+        for _ in 0..<Self.lookedAheadMax {
+            let name = unsafe UnsafeRawBufferPointer(rebasing: bytes[key])
+            sink &+= unsafe keyspace.prefetch(keyspace.hashing.hash(table, name))
+            guard let (following, end) = unsafe RESPLookahead.key(bytes, at: at) else { break }
+            (key, at) = (following, end)
+        }
+        unsafe resp.pointee.sink &+= sink
     }
 
     /// Whether the pipeline's next command may be looked at in this go.

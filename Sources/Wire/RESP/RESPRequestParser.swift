@@ -36,6 +36,13 @@ public struct RESPRequestParser: BitwiseCopyable {
             if unsafe bytes[0] != UInt8(ascii: "*") {
                 return unsafe line(bytes, limits, into: &arguments)
             }
+            if let (count, next) = unsafe RESPLength.short(bytes, at: 1), count > 0,
+                count <= limits.argumentsMax
+            {
+                at = next
+                left = count
+                return unsafe readArguments(bytes, limits, into: &arguments)
+            }
             switch unsafe RESPRequestParser.lineEnd(bytes, from: 1) {
             case .missing(let isTooLong):
                 return isTooLong ? .violation(.longArrayLine) : .needMore(bytes: 1)
@@ -53,11 +60,29 @@ public struct RESPRequestParser: BitwiseCopyable {
                 left = Int(count)
             }
         }
+        return unsafe readArguments(bytes, limits, into: &arguments)
+    }
+
+    @inline(__always)
+    private mutating func readArguments(
+        _ bytes: UnsafeRawBufferPointer, _ limits: RESPLimits, into arguments: inout RESPArguments
+    ) -> Step {
         while left > 0 {
             if bulk < 0 {
                 guard at < bytes.count else { return .needMore(bytes: 1) }
                 let first = unsafe bytes[at]
                 guard first == UInt8(ascii: "$") else { return .violation(.notABulk(first)) }
+                if let (length, next) = unsafe RESPLength.short(bytes, at: at + 1),
+                    length <= limits.bulkBytesMax, length + next <= limits.requestBytesMax
+                {
+                    let end = next + length + 2
+                    if end <= bytes.count {
+                        arguments.append(next, length)
+                        at = end
+                        left -= 1
+                        continue
+                    }
+                }
                 switch unsafe RESPRequestParser.lineEnd(bytes, from: at + 1) {
                 case .missing(let isTooLong):
                     return isTooLong ? .violation(.longBulkLine) : .needMore(bytes: 1)

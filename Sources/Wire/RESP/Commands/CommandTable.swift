@@ -103,6 +103,7 @@ public struct CommandLookup: @unchecked Sendable, BitwiseCopyable {
     @inline(__always)
     private static func pack(_ name: UnsafeRawBufferPointer) -> (low: UInt64, high: UInt64)? {
         guard name.count > 0, name.count <= 15 else { return nil }
+        if name.count <= 8 { return unsafe packShort(name) }
         var low: UInt64 = 0
         var high = UInt64(name.count) << 56
         for place in 0..<name.count {
@@ -115,5 +116,33 @@ public struct CommandLookup: @unchecked Sendable, BitwiseCopyable {
             }
         }
         return low == 0 ? nil : (low, high)
+    }
+
+    /// Nearly all names fit into one word, which is read in two loads that overlap and folded whole.
+    @inline(__always)
+    private static func packShort(
+        _ name: UnsafeRawBufferPointer
+    ) -> (low: UInt64, high: UInt64)? {
+        let count = name.count
+        let start = unsafe name.baseAddress.unsafelyUnwrapped
+        var word: UInt64
+        if count >= 4 {
+            word = UInt64(unsafe start.loadUnaligned(as: UInt32.self))
+            let last = unsafe start.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
+            word |= UInt64(last) &<< UInt64((count &- 4) &* 8)
+        } else {
+            word = UInt64(unsafe start.load(as: UInt8.self))
+            let middle = unsafe start.load(fromByteOffset: count &>> 1, as: UInt8.self)
+            let last = unsafe start.load(fromByteOffset: count &- 1, as: UInt8.self)
+            word |= UInt64(middle) &<< UInt64((count &>> 1) &* 8)
+            word |= UInt64(last) &<< UInt64((count &- 1) &* 8)
+        }
+        // The top bit of each byte tells, after the sum, whether the byte reached a letter.
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let low = word & (0x7F &* ones)
+        let fromA = low &+ 0x3F &* ones
+        let pastZ = low &+ 0x25 &* ones
+        word |= ((fromA ^ pastZ) & ~word & (0x80 &* ones)) &>> 2
+        return word == 0 ? nil : (word, UInt64(count) &<< 56)
     }
 }
