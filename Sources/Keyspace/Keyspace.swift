@@ -89,6 +89,8 @@ public struct Keyspace: ~Copyable {
     var tablesCapacity = 8
     private let changes: UnsafeMutablePointer<Change>
     public private(set) var changeCount = 0
+    /// The last change of a part of a list. The bytes are good as long as those of the command.
+    public internal(set) var spliced = SplicedChange.none
     /// Live records of all tables.
     public internal(set) var count = 0
     /// Bytes the cleaner owes for what was written and freed since it last ran.
@@ -214,6 +216,9 @@ public struct Keyspace: ~Copyable {
     /// Bytes of live records, headers included.
     public var liveBytes: Int { arena.live }
 
+    /// Whether records make room for others.
+    public var evicts: Bool { settings.eviction == .lru }
+
     /// How many deletions are remembered, those of keys that came back since included.
     public var tombstoneEntries: Int { tombstones.count }
 
@@ -276,6 +281,12 @@ public struct Keyspace: ~Copyable {
     }
 
     mutating func forgetChanges() { changeCount = 0 }
+
+    /// Leaves out a position, for something in the log that is no change of a record.
+    public mutating func passPosition() -> CommitPosition {
+        position += 1
+        return position
+    }
 
     /// Writes a change down; logged ones get the next position.
     @discardableResult

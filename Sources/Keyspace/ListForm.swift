@@ -9,15 +9,19 @@ import Glibc
 /// ```
 ///
 /// Adding to an end or taking from one touches that end alone as long as there is room, so it costs
-/// what the element costs, however long the list is. Where the room is used up the list is written
-/// anew with half as much again: over many additions that is a constant each. An element in the
-/// middle is found by walking from the nearer end, as in Redis. Two bytes an element and twelve a
-/// list is what it takes beyond the elements and the room.
+/// what the element costs, however long the list is. Where an end's room is used up the elements
+/// slide to the middle, if a quarter of their bytes is free beyond the other end, or the list is
+/// written anew with half as much again. Either is paid for by a part of the list's own length in
+/// additions, so over many of them it is a constant each, at both ends and for queues too. An
+/// element in the middle is found by walking from the nearer end, as in Redis. Two bytes an
+/// element and twelve a list is what it takes beyond the elements and the room.
 @safe
 public struct ListForm {
     public static let headBytes = 12
-    /// What is left free beyond half of the elements.
+    /// What a short list is left free beside its elements.
     private static let roomMin = 16
+    /// What a list takes at most that is no more than twice its elements.
+    public static let roomBytesMin = headBytes + roomMin
 
     let value: UnsafeRawBufferPointer
     public let count: Int
@@ -134,6 +138,39 @@ public struct ListForm {
         return total
     }
 
+    /// How many whole elements lie between two places; nil when they don't begin and end there.
+    func elements(between places: Range<Int>) -> Int? {
+        var place = places.lowerBound
+        var seen = 0
+        while place < places.upperBound {
+            guard let bytes = size(at: place) else { return nil }
+            place += bytes
+            seen += 1
+        }
+        return place == places.upperBound ? seen : nil
+    }
+
+    /// Whether a splice that comes from outside fits this list: within it, of whole elements, and
+    /// leaving some.
+    func fits(_ splice: ListSplice) -> Bool {
+        let inserted = unsafe splice.inserted
+        let spare = Keyspace.valueBytesMax / 2 - used
+        guard splice.place >= 0, splice.removed >= 0, splice.place <= used,
+            splice.removed <= used - splice.place, inserted.count <= spare,
+            let gone = elements(between: splice.place..<(splice.place + splice.removed)),
+            let come = unsafe ListForm(bare: inserted).elements(between: 0..<inserted.count)
+        else { return false }
+        return come - gone == splice.countChange && count + splice.countChange > 0
+    }
+
+    /// Elements alone, without a head before them.
+    private init(bare elements: UnsafeRawBufferPointer) {
+        unsafe value = unsafe elements
+        count = 0
+        front = 0
+        used = elements.count
+    }
+
     // MARK: Writing
 
     @inline(__always)
@@ -185,148 +222,4 @@ public struct ListForm {
 
     /// The room a list of so many bytes is written anew with.
     static func spare(_ used: Int) -> Int { used < 64 ? roomMin : used / 2 }
-}
-
-/// A change of a list: at a place, so many bytes of whole elements are replaced by others.
-@safe
-public struct ListSplice {
-    public var place: Int
-    public var removed: Int
-    /// Elements as `ListForm.write` makes them; not in the arena.
-    public var inserted: UnsafeRawBufferPointer
-    /// By how many elements the list grows; negative: shrinks.
-    public var countChange: Int
-
-    @inlinable
-    public init(
-        place: Int, removed: Int, inserted: UnsafeRawBufferPointer, countChange: Int
-    ) {
-        self.place = place
-        self.removed = removed
-        unsafe self.inserted = unsafe inserted
-        self.countChange = countChange
-    }
-
-    @inlinable public static var none: ListSplice {
-        unsafe ListSplice(
-            place: 0, removed: 0, inserted: UnsafeRawBufferPointer(start: nil, count: 0),
-            countChange: 0)
-    }
-}
-
-/// Lists are changed in place where that is possible.
-extension Keyspace {
-    /// Carries out `command.splice` on the key's list, making one where there is none; a list that
-    /// loses its last element is deleted. The key has no other kind of value: whoever asks has
-    /// looked.
-    public mutating func splice(_ command: borrowing Command, at now: Int64) -> Reply {
-        let splice = command.splice
-        let keyCount = unsafe command.key.bytes.count
-        guard keyCount > 0, keyCount <= Key.bytesMax else { return Reply(.tooLarge) }
-        let before = get(command.key, at: now).map { unsafe ListForm($0.value) }
-        let inserted = unsafe splice.inserted.count
-        let used = (before?.used ?? 0) - splice.removed + inserted
-        let count = (before?.count ?? 0) + splice.countChange
-        if count == 0 { return delete(command, at: now) }
-        guard used <= Keyspace.valueBytesMax / 2 else { return Reply(.tooLarge) }
-
-        begin(expecting: Record.fixedBytes + 32 + keyCount + 2 * used)
-        let ref = liveOrTombstone(command.key, at: now)
-        let live = ref == 0 || records[ref].isTombstone ? nil : records[ref]
-        if let refusal = refusal(command, live) { return refusal }
-        if let live {
-            invariant(live.kind == .list, "a splice into something that is no list")
-            if live.has(Record.Flag.created), shift(live, splice, used: used, count: count) {
-                let version = min(live.version + 1, Record.versionMax)
-                let stamp = clock.next(at: now)
-                live.renew(stamp, version, recency)
-                age(inserted + Record.fixedBytes)
-                let position = note(.updated, live, version: version, stamp: stamp)
-                return Reply(.updated, live, position: position)
-            }
-        }
-        return rebuild(command, ref, live, used: used, count: count, at: now)
-    }
-
-    /// Makes the change in the value's own block, moving the side that is shorter. False: there is
-    /// no room, or far too much.
-    private func shift(_ record: Record, _ splice: ListSplice, used: Int, count: Int) -> Bool {
-        let form = unsafe ListForm(record.value)
-        let capacity = record.valueCount
-        let spareMax = 1024
-        if capacity > spareMax, used < capacity / 4 { return false }
-        let inserted = unsafe splice.inserted.count
-        let growth = inserted - splice.removed
-        let head = splice.place
-        let tail = form.used - splice.place - splice.removed
-        let fitsFront = form.front - growth >= ListForm.headBytes
-        let fitsBack = form.front + used <= capacity
-        let start = unsafe UnsafeMutableRawPointer(
-            mutating: record.value.baseAddress.unsafelyUnwrapped)
-        var front = form.front
-        if fitsFront, head <= tail || !fitsBack {
-            front -= growth
-            unsafe memmove(start + front, start + form.front, head)
-        } else if fitsBack {
-            let from = form.front + splice.place + splice.removed
-            unsafe memmove(start + from + growth, start + from, tail)
-        } else {
-            return false
-        }
-        if let bytes = unsafe splice.inserted.baseAddress {
-            unsafe memcpy(start + front + splice.place, bytes, inserted)
-        }
-        unsafe ListForm.writeHead(count: count, front: front, used: used, to: start)
-        return true
-    }
-
-    /// Writes the list anew, with room at the end that grows.
-    private mutating func rebuild(
-        _ command: borrowing Command, _ ref: Ref, _ live: Record?, used: Int, count: Int,
-        at now: Int64
-    ) -> Reply {
-        let splice = command.splice
-        let spare = ListForm.spare(used)
-        let capacity = ListForm.headBytes + used + spare
-        let room = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 8)
-        defer { unsafe room.deallocate() }
-        let start = unsafe room.baseAddress.unsafelyUnwrapped
-        let empty = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
-        let form = unsafe ListForm(live?.value ?? empty)
-        let tail = form.used - splice.place - splice.removed
-        let growsAtFront = splice.place == 0 && tail > 0
-        let front = ListForm.headBytes + (growsAtFront ? spare : 0)
-        unsafe memset(start, 0, capacity)
-        var at = front
-        if splice.place > 0, let old = unsafe form.value.baseAddress {
-            unsafe memcpy(start + at, old + form.front, splice.place)
-        }
-        at += splice.place
-        if let bytes = unsafe splice.inserted.baseAddress {
-            unsafe memcpy(start + at, bytes, splice.inserted.count)
-            unsafe at += splice.inserted.count
-        }
-        if tail > 0, let old = unsafe form.value.baseAddress {
-            unsafe memcpy(start + at, old + form.front + splice.place + splice.removed, tail)
-        }
-        unsafe ListForm.writeHead(count: count, front: front, used: used, to: start)
-
-        let stamp = clock.next(at: now)
-        let old = ref == 0 ? nil : records[ref]
-        var head = Record.Head()
-        head.kind = .list
-        head.stamp = stamp
-        head.created = live?.created ?? stamp
-        head.version = min((old?.version ?? 0) + 1, Record.versionMax)
-        head.owner = command.principal
-        if let live { head.owner = live.owner }
-        head.table = command.key.table
-        head.expiresAt = live?.expiresAt ?? 0
-        let new = unsafe store(
-            head, command.key.hash, command.key.bytes, UnsafeRawBufferPointer(room), over: ref)
-        guard new != 0 else { return Reply(.outOfMemory) }
-        let record = records[new]
-        let position = note(.updated, record, version: head.version, stamp: stamp)
-        return Reply(live == nil ? .created : .updated, record, position: position)
-    }
 }

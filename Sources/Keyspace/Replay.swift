@@ -35,6 +35,8 @@ extension Keyspace {
         /// What is there is as new or newer.
         case stale
         case outOfMemory
+        /// Of a splice: the list it was made on is not what is there.
+        case changed
     }
 
     /// Takes a peer's stamp into account before its record is applied; false when its clock is

@@ -16,7 +16,9 @@ private struct Twin {
     }
 
     /// Replaces some elements by others.
-    mutating func replace(_ range: Range<Int>, with new: [[UInt8]]) -> Reply.Status {
+    mutating func replace(
+        _ range: Range<Int>, with new: [[UInt8]], _ told: (Reply) -> Void = { _ in }
+    ) -> Reply.Status {
         let start = form?.place(of: range.lowerBound) ?? 0
         let end = form?.place(of: range.upperBound) ?? 0
         let bytes = new.reduce(0) { $0 + ListForm.elementBytes($1.count) }
@@ -35,8 +37,28 @@ private struct Twin {
                 command.splice = ListSplice(
                     place: start, removed: end - start, inserted: inserted,
                     countChange: new.count - range.count)
-                return shard.space.run(command, at: shard.now).status
+                let reply = shard.space.run(command, at: shard.now)
+                told(reply)
+                return reply.status
             }
+        }
+    }
+
+    /// Makes what was just done to this list with another one.
+    func copy(_ reply: Reply, to other: Twin) {
+        guard let record = reply.record else { return }
+        let spliced = shard.space.spliced
+        key.withUnsafeBytes { key in
+            let incoming = Incoming(
+                Key(0, key, other.shard.space.hashing), Value(.list, record.value),
+                version: record.version, stamp: record.stamp, created: record.created,
+                owner: record.owner)
+            let applied =
+                spliced.position == reply.position
+                ? other.shard.space.apply(
+                    incoming, splicing: spliced.splice, on: spliced.base, at: shard.now)
+                : other.shard.space.apply(incoming, at: shard.now, isLogged: false)
+            #expect(applied == .taken)
         }
     }
 
@@ -118,6 +140,55 @@ private struct Twin {
             before = size
         }
         #expect(rebuilt < 80, "\(rebuilt)")
+    }
+
+    @Test(arguments: [true, false])
+    func `a queue that is always full moves its elements seldom`(_ fromFront: Bool) throws {
+        var twin = Twin(shard: try Shard(), key: Array("list".utf8))
+        let length = 5000
+        for number in 0..<length {
+            _ = twin.replace(number..<number, with: [Array("element \(number)".utf8)])
+        }
+        var moved = 0
+        for number in 0..<20_000 {
+            let end = fromFront ? length : 0
+            let before = try #require(twin.form)
+            let ends = (before.front, before.front + before.used)
+            _ = twin.replace(end..<end, with: [Array("element \(number)".utf8)])
+            let after = try #require(twin.form)
+            // The end that nobody is busy with stays where it is.
+            let stays =
+                fromFront ? after.front == ends.0 : after.front + after.used == ends.1
+            if !stays { moved += 1 }
+            _ = twin.replace(fromFront ? 0..<1 : length..<(length + 1), with: [])
+        }
+        #expect(twin.form?.count == length)
+        #expect(moved < 100, "\(moved) of 20,000 pushes moved all elements")
+    }
+
+    @Test(arguments: 1...4)
+    func `changes told as splices make the same list elsewhere`(_ seed: Int) throws {
+        var random = UInt64(seed) &* 0x9E37_79B9_7F4A_7C15
+        func draw(_ bound: Int) -> Int {
+            random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(random >> 33) % max(1, bound)
+        }
+        var twin = Twin(shard: try Shard(), key: Array("list".utf8))
+        let other = Twin(shard: try Shard(), key: twin.key)
+        let first = twin
+        _ = twin.replace(0..<0, with: [[1], [2], [3]]) { first.copy($0, to: other) }
+        for _ in 0..<500 {
+            let count = twin.elements.count
+            let start = draw(count + 1)
+            let range = start..<min(count, start + draw(4))
+            var new = (0..<draw(4)).map { _ in
+                [UInt8](repeating: UInt8(draw(256)), count: [0, 5, 127, 128, 300][draw(5)])
+            }
+            if range.count == count || (range.isEmpty && new.isEmpty) { new.append([9]) }
+            _ = twin.replace(range, with: new) { first.copy($0, to: other) }
+        }
+        #expect(other.kept.forward == twin.elements)
+        #expect(other.kept.isValid)
     }
 
     @Test func `what is no list is not taken for one`() {
