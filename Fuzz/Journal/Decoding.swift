@@ -111,7 +111,10 @@ struct Directory {
         var sum = 0
         if let recovery = try? Recovery.open(bent), let verdicts = try? recovery.examine(bent) {
             for shard in 0..<3 {
-                try? recovery.read(bent, for: shard, of: 3, verdicts: verdicts) {
+                try? recovery.read(
+                    bent, for: shard, of: 3, verdicts: verdicts,
+                    passedOver: { sum &+= $0.value.count }
+                ) {
                     sum &+= $0.key.reduce(0) { $0 &+ Int($1) }
                     sum &+= $0.value.reduce(0) { $0 &+ Int($1) }
                     sum &+= $0.table.count &+ $0.contentType.count

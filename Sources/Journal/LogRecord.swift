@@ -37,6 +37,8 @@ public struct OwnerID: Hashable, Sendable, BitwiseCopyable {
 ///     i64  expiry, milliseconds since 1970
 ///     u64  term, u64 index of a group's replicated log
 ///     u16  length of the content type
+///     u64  the transaction it is part of
+///     u64  the list's stamp before, u32 place, u32 bytes removed, i32 elements more
 ///     table name, content type, key, value
 /// ```
 @safe
@@ -52,6 +54,9 @@ public struct LogRecord {
         case note = 4
         /// A group's log is cut back to `index`: entries after it never were. Reserved.
         case cut = 5
+        // 6 and 8 are heads and ends of transactions, which have forms of their own.
+        /// A part of the list was replaced by the value's elements.
+        case spliced = 7
     }
 
     public var kind = Kind.updated
@@ -67,6 +72,17 @@ public struct LogRecord {
     /// Of a replicated group; 0 is none.
     public var term: UInt64 = 0
     public var index: UInt64 = 0
+    /// It counts only if this transaction came to its end; 0 is none.
+    public var transaction: UInt64 = 0
+    /// Of a splice: the stamp of the list that it was made on, and what it does. The value has the
+    /// elements that came in.
+    public var base = Stamp(rawValue: 0)
+    public var splicePlace: UInt32 = 0
+    public var spliceRemoved: UInt32 = 0
+    public var spliceCountChange: Int32 = 0
+    /// Not in the log: the snapshot's walk ended after it, so what it was made on may have gone
+    /// before the walk came there.
+    public var isOvertaken = false
     public var table: UnsafeRawBufferPointer
     /// Of bytes; at most `contentTypeBytesMax`.
     public var contentType: UnsafeRawBufferPointer
@@ -109,6 +125,24 @@ public struct LogRecord {
         unsafe value = isUpdate ? record.value : none
     }
 
+    /// What was done to the list rather than what became of it.
+    @inlinable
+    public mutating func narrow(to spliced: SplicedChange) {
+        kind = .spliced
+        base = spliced.base
+        splicePlace = UInt32(truncatingIfNeeded: spliced.splice.place)
+        spliceRemoved = UInt32(truncatingIfNeeded: spliced.splice.removed)
+        spliceCountChange = Int32(truncatingIfNeeded: spliced.splice.countChange)
+        unsafe value = spliced.splice.inserted
+    }
+
+    /// Of a splice.
+    public var splice: ListSplice {
+        unsafe ListSplice(
+            place: Int(splicePlace), removed: Int(spliceRemoved), inserted: value,
+            countChange: Int(spliceCountChange))
+    }
+
     /// A record of a snapshot's walk, with its numbers put into names.
     @inlinable
     public init(
@@ -136,7 +170,7 @@ public struct LogRecord {
     /// keyspace does it, it becomes a tombstone of the same stamp and the next version.
     @inlinable
     public func isExpired(at now: Int64) -> Bool {
-        kind == .updated && expiresAt != 0 && expiresAt <= now
+        (kind == .updated || kind == .spliced) && expiresAt != 0 && expiresAt <= now
     }
 
     /// Makes an expired record the tombstone that the keyspace would have left.
@@ -162,16 +196,23 @@ extension LogRecord {
         static let expires: UInt16 = 8
         static let replicated: UInt16 = 16
         static let contentType: UInt16 = 32
-        static let all: UInt16 = 63
+        static let transaction: UInt16 = 64
+        static let splice: UInt16 = 128
+        static let all: UInt16 = 255
     }
+
+    private static let spliceBytes = 20
 
     static let fixedBytes = 28
     static let versionMax: UInt64 = 1 << 48 - 1
     /// What a record takes at most beyond its key, its value and its content type.
-    public static let overheadBytesMax = fixedBytes + 16 + 8 + 8 + 8 + 16 + 2 + Tables.nameBytesMax
+    public static let overheadBytesMax =
+        fixedBytes + 16 + 8 + 8 + 8 + 16 + 2 + 8 + spliceBytes + Tables.nameBytesMax
 
     /// The kinds that are changes of the keyspace, each of which takes a position.
-    @inline(__always) public var takesPosition: Bool { kind.rawValue <= Kind.evicted.rawValue }
+    @inline(__always) public var takesPosition: Bool {
+        kind.rawValue <= Kind.evicted.rawValue || kind == .spliced
+    }
 
     @inline(__always)
     private var hasDefaultTable: Bool {
@@ -193,6 +234,8 @@ extension LogRecord {
         if term != 0 || index != 0 { bytes += 16 }
         let type = unsafe contentType.count
         if type > 0 { bytes += 2 + type }
+        if transaction != 0 { bytes += 8 }
+        if kind == .spliced { bytes += LogRecord.spliceBytes }
         if !hasDefaultTable { bytes += unsafe table.count }
         return unsafe bytes + key.count + value.count
     }
@@ -234,6 +277,19 @@ extension LogRecord {
             parts |= Part.contentType
             unsafe base.put(UInt16(truncatingIfNeeded: typeCount), at: offset)
             offset += 2
+        }
+        if transaction != 0 {
+            parts |= Part.transaction
+            unsafe base.put(transaction, at: offset)
+            offset += 8
+        }
+        if kind == .spliced {
+            parts |= Part.splice
+            unsafe base.put(self.base.rawValue, at: offset)
+            unsafe base.put(splicePlace, at: offset + 8)
+            unsafe base.put(spliceRemoved, at: offset + 12)
+            unsafe base.put(spliceCountChange, at: offset + 16)
+            offset += LogRecord.spliceBytes
         }
         var tableCount = 0
         if !hasDefaultTable {
@@ -284,8 +340,10 @@ extension LogRecord {
             Int(parts & Part.owner) << 4 + Int(parts & Part.space) << 2
             + Int(parts & Part.created) << 1 + Int(parts & Part.expires)
             + Int(parts & Part.replicated) + Int(parts & Part.contentType) >> 4
-        guard offset + need + tableCount + keyCount <= bytes.count, record.slot < Slot.count,
-            tableCount <= Tables.nameBytesMax, keyCount <= Key.bytesMax
+        let later = Int(parts & Part.transaction) >> 3 + Int(parts >> 7) * spliceBytes
+        guard offset + need + later + tableCount + keyCount <= bytes.count,
+            record.slot < Slot.count, tableCount <= Tables.nameBytesMax, keyCount <= Key.bytesMax,
+            (kind == .spliced) == (parts & Part.splice != 0)
         else { return nil }
         if parts & Part.owner != 0 {
             record.owner = unsafe OwnerID(
@@ -314,6 +372,17 @@ extension LogRecord {
         if parts & Part.contentType != 0 {
             typeCount = unsafe Int(base.get(offset, UInt16.self))
             offset += 2
+        }
+        if parts & Part.transaction != 0 {
+            record.transaction = unsafe base.get(offset, UInt64.self)
+            offset += 8
+        }
+        if parts & Part.splice != 0 {
+            record.base = unsafe Stamp(rawValue: base.get(offset, UInt64.self))
+            record.splicePlace = unsafe base.get(offset + 8, UInt32.self)
+            record.spliceRemoved = unsafe base.get(offset + 12, UInt32.self)
+            record.spliceCountChange = unsafe base.get(offset + 16, Int32.self)
+            offset += spliceBytes
         }
         guard offset + tableCount + typeCount + keyCount <= bytes.count else { return nil }
         unsafe record.table = tableCount == 0 ? defaultTable : base.bytes(offset, tableCount)

@@ -31,6 +31,7 @@ public struct LogSource: Hashable, Sendable {
         public internal(set) var bytesRead = 0
         /// How much of each segment counts, of those that count.
         var segmentBytes: [Int] = []
+        var transactions = TransactionsSeen()
     }
 
     func segment(_ sequence: UInt32) -> Segment {
@@ -78,7 +79,7 @@ public struct LogSource: Hashable, Sendable {
                         reader.segment.path, reader.offset,
                         "changes \(start + 1) to \(frame.first - 1) are missing before it"))
             }
-            guard let changes = unsafe survey(bytes, &verdict.stampMax) else {
+            guard let changes = unsafe survey(bytes, &verdict) else {
                 throw .damage(
                     Damage(
                         reader.segment.path, reader.offset,
@@ -125,7 +126,7 @@ public struct LogSource: Hashable, Sendable {
     }
 
     /// Counts a frame's changes; nil where there is something this version doesn't know.
-    private func survey(_ bytes: UnsafeRawBufferPointer, _ stampMax: inout Stamp) -> UInt64? {
+    private func survey(_ bytes: UnsafeRawBufferPointer, _ verdict: inout Verdict) -> UInt64? {
         var changes: UInt64 = 0
         var owed = 0
         var steps = unsafe RecordSteps(bytes)
@@ -134,13 +135,19 @@ public struct LogSource: Hashable, Sendable {
             case .record(let record):
                 if record.kind == .cut { return nil }
                 changes += record.takesPosition ? 1 : 0
-                stampMax = max(stampMax, record.stamp)
+                verdict.stampMax = max(verdict.stampMax, record.stamp)
+                verdict.transactions.note(record)
                 owed = max(0, owed - 1)
             case .part(let part, let records):
                 // A shard this epoch doesn't have can't have had a part.
                 guard owed == 0, part.participants.allSatisfy({ $0.shard < epoch.shards })
                 else { return nil }
                 owed = records
+            case .transaction(let end):
+                guard owed == 0, end.others.allSatisfy({ $0.shard < epoch.shards })
+                else { return nil }
+                verdict.transactions.note(end)
+                changes += 1
             case .end: return owed == 0 ? changes : nil
             case .unknown: return nil
             }
@@ -193,16 +200,17 @@ public struct LogSource: Hashable, Sendable {
 
     /// Hands every change after `start` that counts and belongs to a shard (of `count`, as they
     /// are now) to `body`, in the order they were made. The log was examined, and `verdicts` are
-    /// those of all logs of its epoch, by shard: a part of a transaction counts only when all of
-    /// them have theirs.
+    /// those of all logs of its epoch, by shard; `undone` are its transactions that are not whole.
+    /// Their records are handed to `passedOver`: a list may have been changed on top of one (see
+    /// `Replay`).
     ///
     /// When the number of shards is what it was in that epoch, a log belongs to one shard
     /// entirely. When it isn't, each shard's thread reads every log that has something for it
     /// (`hasRecords(for:of:)`) and skips the rest, at some nanoseconds a record: no mailbox is
     /// as cheap.
     public func read(
-        _ disk: any Disk, for shard: Int, of count: Int, verdicts: [Verdict],
-        _ body: (borrowing LogRecord) -> Void
+        _ disk: any Disk, for shard: Int, of count: Int, verdicts: [Verdict], undone: Set<UInt64>,
+        passedOver: (borrowing LogRecord) -> Void, _ body: (borrowing LogRecord) -> Void
     ) throws(JournalFailure) {
         let verdict = verdicts[self.shard]
         let routes = count != epoch.shards
@@ -216,7 +224,7 @@ public struct LogSource: Hashable, Sendable {
                 var steps = unsafe RecordSteps(bytes)
                 frame: while true {
                     switch steps.next() {
-                    case .record(let record):
+                    case .record(var record):
                         if record.takesPosition { position += 1 }
                         if skipping > 0 {
                             skipping -= 1
@@ -228,7 +236,17 @@ public struct LogSource: Hashable, Sendable {
                         {
                             continue frame
                         }
-                        body(record)
+                        // No snapshot ends while a transaction is under way, so what it holds of
+                        // one, its other parts and its end are safe, wherever they are by now.
+                        record.isOvertaken = position <= reached
+                        if record.transaction != 0, !record.isOvertaken,
+                            undone.contains(record.transaction)
+                        {
+                            passedOver(record)
+                        } else {
+                            body(record)
+                        }
+                    case .transaction: position += 1
                     case .part(let part, let records):
                         let isWhole = part.participants.allSatisfy {
                             $0.shard < verdicts.count && verdicts[$0.shard].last >= $0.begins

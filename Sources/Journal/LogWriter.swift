@@ -124,7 +124,7 @@ public struct LogWriter: ~Copyable {
 
     /// Segments that may be unsynced at once. Beyond, the open one grows.
     static let unsyncedMax = 64
-    /// A frame is closed at this size, unless a transaction's part needs it larger.
+    /// A frame is closed at this size.
     static let frameBytesTarget = 256 << 10
     /// A buffer beyond this is given back when it is empty.
     static let bufferBytesKept = 4 << 20
@@ -170,9 +170,6 @@ public struct LogWriter: ~Copyable {
     private var frameAt = -1
     private var frameFirst: CommitPosition = 0
     private var frameWatermark: CommitPosition = 0
-    /// Where the head of the open part lies in the buffer; -1 when there is none.
-    private var partAt = -1
-    private var partRecords: UInt32 = 0
 
     /// Segments with bytes that are not synced, oldest first, and last the open one.
     private let ring: UnsafeMutablePointer<Open>
@@ -236,7 +233,7 @@ public struct LogWriter: ~Copyable {
         let need = aligned(bytes) + 2 * Frame.headBytes
         let open = unsafe current.pointee
         if aligned(open.used) + need <= open.allocated { return .ready }
-        if let spare, partAt < 0, Segment.headerBytes + need <= spare.allocated,
+        if let spare, Segment.headerBytes + need <= spare.allocated,
             ringCount < LogWriter.unsyncedMax
         {
             return .ready
@@ -297,7 +294,7 @@ public struct LogWriter: ~Copyable {
     public mutating func rotate() -> Bool {
         if unsafe current.pointee.used == Segment.headerBytes { return true }
         isRotationWanted = true
-        guard spare != nil, partAt < 0, ringCount < LogWriter.unsyncedMax else { return false }
+        guard spare != nil, ringCount < LogWriter.unsyncedMax else { return false }
         closeFrame()
         openNext()
         return true
@@ -328,31 +325,19 @@ public struct LogWriter: ~Copyable {
         let at = makePlace(bytes)
         unsafe record.encode(bytes, at: buffer + at)
         if record.takesPosition { appended += 1 }
-        if partAt >= 0 { partRecords += 1 }
         return appended
     }
 
-    /// Begins this shard's part of a transaction. Its records are what is appended until
-    /// `endPart`; `room` was asked for all of them together with the head.
-    public mutating func beginPart(_ part: TransactionPart, bytes: Int) {
-        invariant(partAt < 0, "a transaction's part began within another")
+    /// Takes the end of a transaction in, which has a position of its own.
+    @discardableResult
+    public mutating func append(_ end: TransactionEnd) -> CommitPosition {
         invariant(
-            part.participants.count <= TransactionPart.participantsMax,
+            end.others.count <= Slot.shardsMax,
             "a transaction has more participants than there can be shards")
-        invariant(
-            part.participants.contains { $0.shard == shard && $0.begins == appended + 1 },
-            "a transaction's part begins elsewhere than its other parts say")
-        let head = part.encodedBytes
-        let at = makePlace(head, more: bytes)
-        unsafe part.encode(at: buffer + at)
-        partAt = at
-        partRecords = 0
-    }
-
-    public mutating func endPart() {
-        invariant(partAt >= 0, "a transaction's part ended that never began")
-        unsafe buffer.put(partRecords, at: partAt + 16)
-        partAt = -1
+        let at = makePlace(end.encodedBytes)
+        unsafe end.encode(at: buffer + at)
+        appended += 1
+        return appended
     }
 
     /// Whether the last thing that was synced is not yet said in the log, and nothing is under
@@ -376,19 +361,18 @@ public struct LogWriter: ~Copyable {
     /// Appends a frame that only says how far the log is synced. As after any other turn,
     /// `wantsGrowth` and `pendingWrite` say what is to be done.
     public mutating func appendWatermark() {
-        invariant(partAt < 0, "a watermark within a transaction's part")
         beginFrame(0)
     }
 
     /// Reserves `bytes` in the open frame, opening one, or another segment, where needed.
     @inline(__always)
-    private mutating func makePlace(_ bytes: Int, more: Int = 0) -> Int {
+    private mutating func makePlace(_ bytes: Int) -> Int {
         if frameAt < 0 || fill - frameAt + bytes > LogWriter.frameBytesTarget {
-            beginFrame(bytes + more)
+            beginFrame(bytes)
         } else {
             let open = unsafe current.pointee
-            if aligned(open.used + bytes + more) > open.allocated - Frame.headBytes {
-                beginFrame(bytes + more)
+            if aligned(open.used + bytes) > open.allocated - Frame.headBytes {
+                beginFrame(bytes)
             }
         }
         let at = fill
@@ -400,8 +384,6 @@ public struct LogWriter: ~Copyable {
 
     @inline(never)
     private mutating func beginFrame(_ bytes: Int) {
-        // A part must be whole within one frame.
-        if partAt >= 0 { return }
         closeFrame()
         let open = unsafe current.pointee
         // Room for one more head is left at the end of each segment.
@@ -492,7 +474,7 @@ public struct LogWriter: ~Copyable {
     /// The bytes to be written next: all of a turn, unless a segment ended in it. Nil when there
     /// are none, or no place for them yet.
     public mutating func pendingWrite() -> Write? {
-        guard fill > 0, partAt < 0 else { return nil }
+        guard fill > 0 else { return nil }
         if state == .failed { return nil }
         closeFrame()
         while true {

@@ -4,7 +4,8 @@
 /// let recovery = try Recovery.open(disk)
 /// let verdicts = try recovery.examine(disk)        // or each log on a thread of its own
 /// try recovery.settle(disk, verdicts)              // cuts what was torn, removes leftovers
-/// try recovery.read(disk, for: shard, of: count, verdicts: verdicts) { … } // each shard's thread
+/// let undone = recovery.undone(verdicts)
+/// try recovery.read(disk, for: shard, of: count, …) { … } // each shard's thread
 /// let epoch = …                                    // number: recovery.nextEpoch
 /// …                                                // first segments of all shards, synced
 /// try recovery.manifest(verdicts, beginning: epoch, …).write(disk)
@@ -120,17 +121,29 @@ public struct Recovery: Sendable {
     /// newer: the highest stamp wins, in whatever takes them. What became of a key's record last
     /// comes last, so an evicted one doesn't come back.
     ///
+    /// What transactions that never came to their end have written doesn't count, and goes to
+    /// `passedOver`; `undone` says which those are, where that was asked for before.
+    ///
     /// Every shard of the new run calls this on its own thread.
     public func read(
         _ disk: any Disk, for shard: Int, of count: Int, verdicts: [[LogSource.Verdict]],
+        undone: [Set<UInt64>]? = nil, passedOver: (borrowing LogRecord) -> Void = { _ in },
         _ body: (borrowing LogRecord) -> Void
     ) throws(JournalFailure) {
+        let undone = undone ?? self.undone(verdicts)
         if let snapshot { try snapshot.read(disk, for: shard, of: count, body) }
-        for (logs, each) in zip(epochs, verdicts) {
+        for (number, logs) in epochs.enumerated() {
             for log in logs where log.hasRecords(for: shard, of: count) {
-                try log.read(disk, for: shard, of: count, verdicts: each, body)
+                try log.read(
+                    disk, for: shard, of: count, verdicts: verdicts[number],
+                    undone: undone[number], passedOver: passedOver, body)
             }
         }
+    }
+
+    /// The transactions of each epoch that are not whole.
+    public func undone(_ verdicts: [[LogSource.Verdict]]) -> [Set<UInt64>] {
+        verdicts.map { TransactionsSeen.undone($0) }
     }
 
     /// The manifest of a run that begins on top of what was recovered, each of its logs with

@@ -1,4 +1,4 @@
-public import Keyspace
+import Keyspace
 
 /// One file of a log: what its name and its header say.
 ///
@@ -143,89 +143,5 @@ struct Frame {
             bytes: bytes, isLast: opening & lastBit != 0, sum: base.get(4, UInt32.self),
             first: first,
             watermark: isKnown ? first - 1 - UInt64(distance) : nil)
-    }
-}
-
-/// One shard's share of a transaction over several: a head before the records that belong to it,
-/// in the same frame.
-///
-/// ```
-///  0  u32  bytes of this head
-///  4  u8   6, where records have their kind
-///  5  u8   participants
-///  6  u16  zero
-///  8  u64  the transaction: unique within the epoch
-/// 16  u32  how many records follow that belong to it
-/// 20  u32  zero
-///     of each participant: u64 the position its part begins at, u16 shard, 6 zero bytes
-/// ```
-public struct TransactionPart: Hashable, Sendable {
-    public struct Participant: Hashable, Sendable {
-        public var shard: Int
-        /// The position of the first record of this shard's part. While a transaction is
-        /// carried out its shards log nothing else, so that each can tell beforehand. A log
-        /// that reaches this position therefore has the part, and all of it: a part lies
-        /// within one frame.
-        public var begins: CommitPosition
-
-        public init(shard: Int, begins: CommitPosition) {
-            self.shard = shard
-            self.begins = begins
-        }
-    }
-
-    public var id: UInt64
-    /// All shards that have a part, this one included.
-    public var participants: [Participant]
-
-    public init(id: UInt64, participants: [Participant]) {
-        self.id = id
-        self.participants = participants
-    }
-
-    static let kind: UInt8 = 6
-    static let fixedBytes = 24
-    static let participantBytes = 16
-    public static let participantsMax = Slot.shardsMax
-
-    public var encodedBytes: Int {
-        TransactionPart.fixedBytes + participants.count * TransactionPart.participantBytes
-    }
-
-    func encode(at base: UnsafeMutableRawPointer) {
-        unsafe base.put(UInt32(encodedBytes), at: 0)
-        unsafe base.put(TransactionPart.kind, at: 4)
-        unsafe base.put(UInt8(participants.count), at: 5)
-        unsafe base.put(UInt16(0), at: 6)
-        unsafe base.put(id, at: 8)
-        unsafe base.put(UInt64(0), at: 16)
-        var offset = TransactionPart.fixedBytes
-        for participant in participants {
-            unsafe base.put(participant.begins, at: offset)
-            unsafe base.put(UInt64(participant.shard), at: offset + 8)
-            offset += TransactionPart.participantBytes
-        }
-    }
-
-    /// Reads a head and how many records belong to it; nil when the bytes are none.
-    static func decode(_ bytes: UnsafeRawBufferPointer) -> (TransactionPart, records: Int)? {
-        guard let base = bytes.baseAddress, bytes.count >= fixedBytes,
-            unsafe base.get(4, UInt8.self) == kind, unsafe base.get(6, UInt16.self) == 0,
-            unsafe base.get(20, UInt32.self) == 0
-        else { return nil }
-        let count = unsafe Int(base.get(5, UInt8.self))
-        guard count > 0, count <= participantsMax,
-            bytes.count == fixedBytes + count * participantBytes
-        else { return nil }
-        var part = unsafe TransactionPart(id: base.get(8, UInt64.self), participants: [])
-        part.participants.reserveCapacity(count)
-        for place in 0..<count {
-            let offset = fixedBytes + place * participantBytes
-            let shard = unsafe base.get(offset + 8, UInt64.self)
-            guard shard < UInt64(Slot.shardsMax) else { return nil }
-            part.participants.append(
-                Participant(shard: Int(shard), begins: unsafe base.get(offset, UInt64.self)))
-        }
-        return (part, unsafe Int(base.get(16, UInt32.self)))
     }
 }

@@ -91,6 +91,8 @@ struct RecordSteps {
     enum Step {
         case record(LogRecord)
         case part(TransactionPart, records: Int)
+        /// A transaction came to its end.
+        case transaction(TransactionEnd)
         case end
         /// The frame is sound, but it was written by something that knows more than we do.
         case unknown
@@ -114,6 +116,7 @@ struct RecordSteps {
         if let (part, records) = unsafe TransactionPart.decode(piece) {
             return .part(part, records: records)
         }
+        if let end = unsafe TransactionEnd.decode(piece) { return .transaction(end) }
         return .unknown
     }
 }

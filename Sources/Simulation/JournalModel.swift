@@ -12,12 +12,16 @@ struct JournalModel {
         var isTombstone = false
         var expiresAt: Int64 = 0
         var owner: UInt64 = 0
+        /// What its elements are made from, where it is a list.
+        var list: [UInt64]?
     }
 
     struct Change {
         enum Kind {
             case put(Item)
             case evict(upTo: UInt64)
+            /// A transaction's end; no key.
+            case end
         }
         var key: Int
         var kind: Kind
@@ -25,9 +29,24 @@ struct JournalModel {
         var transaction = -1
     }
 
-    /// A transaction over shards: where each part begins.
+    /// A transaction over shards: its last record on each, and its end.
     struct Transaction {
-        var parts: [(shard: Int, begins: CommitPosition)]
+        var lasts: [Int: CommitPosition] = [:]
+        var end: (shard: Int, position: CommitPosition)?
+
+        /// Whether it counts in logs that reach this far.
+        func isWhole(_ last: [CommitPosition]) -> Bool {
+            guard let end, last[end.shard] >= end.position else { return false }
+            return lasts.allSatisfy { last[$0.key] >= $0.value }
+        }
+    }
+
+    /// A part of a list replaced by other elements.
+    struct Splice {
+        var base: UInt64
+        var range: Range<Int>
+        var before: [UInt64]
+        var inserted: [UInt64]
     }
 
     /// What one run did, by shard; a change's place is its position less one.
@@ -47,6 +66,7 @@ struct JournalModel {
             guard let there = state[change.key], !there.isTombstone, there.stamp <= stamp
             else { return }
             state[change.key] = nil
+        case .end: break
         }
     }
 
@@ -55,9 +75,10 @@ struct JournalModel {
         var state = run.base
         for (shard, changes) in run.changes.enumerated() {
             for change in changes.prefix(Int(last[shard])) {
-                if change.transaction >= 0 {
-                    let parts = run.transactions[change.transaction].parts
-                    if !parts.allSatisfy({ last[$0.shard] >= $0.begins }) { continue }
+                if change.transaction >= 0,
+                    !run.transactions[change.transaction].isWhole(last)
+                {
+                    continue
                 }
                 apply(change, to: &state)
             }
@@ -116,11 +137,66 @@ struct JournalModel {
         }
     }
 
+    /// An element begins with what it is made from.
+    private static func element(_ seed: UInt64) -> [UInt8] {
+        var bytes = [UInt8](repeating: 120, count: 8 + Int(seed % (seed % 16 == 0 ? 300 : 40)))
+        for place in 0..<8 { bytes[place] = UInt8(truncatingIfNeeded: seed >> UInt64(8 * place)) }
+        return bytes
+    }
+
+    /// Elements as they lie in a list.
+    private static func elements(_ seeds: some Sequence<UInt64>) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for seed in seeds {
+            let element = element(seed)
+            var piece = [UInt8](repeating: 0, count: ListForm.elementBytes(element.count))
+            unsafe piece.withUnsafeMutableBytes { room in
+                unsafe element.withUnsafeBytes { _ = unsafe ListForm.write($0, to: room, at: 0) }
+            }
+            bytes += piece
+        }
+        return bytes
+    }
+
+    private static func list(_ seeds: [UInt64]) -> [UInt8] {
+        let elements = elements(seeds)
+        var bytes = [UInt8](repeating: 0, count: ListForm.headBytes) + elements
+        unsafe bytes.withUnsafeMutableBytes {
+            unsafe ListForm.writeHead(
+                count: seeds.count, front: ListForm.headBytes, used: elements.count,
+                to: $0.baseAddress.unsafelyUnwrapped)
+        }
+        return bytes
+    }
+
+    /// What the elements of a list were made from; nil when it is none.
+    private static func seeds(_ value: UnsafeRawBufferPointer) -> [UInt64]? {
+        guard unsafe ListForm.isValid(value) else { return nil }
+        let form = unsafe ListForm(value)
+        var seeds: [UInt64] = []
+        var place = 0
+        while place < form.used {
+            let (bytes, next) = unsafe form.element(at: place)
+            guard bytes.count >= 8 else { return nil }
+            let seed = unsafe bytes.loadUnaligned(as: UInt64.self)
+            guard unsafe isSame(bytes, element(seed)) else { return nil }
+            seeds.append(seed)
+            place = next
+        }
+        return seeds
+    }
+
     /// The record of a change, for the time of a call.
     static func withRecord<Answer>(
-        _ key: Int, _ kind: LogRecord.Kind, _ item: Item, _ body: (borrowing LogRecord) -> Answer
+        _ key: Int, _ kind: LogRecord.Kind, _ item: Item, _ splice: Splice? = nil,
+        transaction: Int = -1, _ body: (borrowing LogRecord) -> Answer
     ) -> Answer {
-        let value = kind == .updated ? value(item.value) : []
+        var value: [UInt8] = []
+        if let splice {
+            value = elements(splice.inserted)
+        } else if kind == .updated {
+            value = item.list.map { list($0) } ?? Self.value(item.value)
+        }
         return unsafe Self.key(key).withUnsafeBytes { name in
             unsafe table(key).withUnsafeBytes { table in
                 unsafe value.withUnsafeBytes { value in
@@ -135,7 +211,18 @@ struct JournalModel {
                     record.space = space(key)
                     unsafe record.table = table
                     unsafe record.key = name
+                    if item.list != nil { record.valueKind = .list }
                     unsafe record.value = value
+                    record.transaction = UInt64(transaction + 1)
+                    if let splice {
+                        record.base = Stamp(rawValue: splice.base)
+                        record.splicePlace = UInt32(
+                            elements(splice.before[..<splice.range.lowerBound]).count)
+                        record.spliceRemoved = UInt32(
+                            elements(splice.before[splice.range]).count)
+                        record.spliceCountChange = Int32(
+                            splice.inserted.count - splice.range.count)
+                    }
                     return body(record)
                 }
             }
@@ -144,24 +231,82 @@ struct JournalModel {
 
     static let slots: [UInt16] = (0..<keysMax).map { slot($0) }
 
-    /// What a record that was read says; nil when its parts don't belong together.
-    static func read(_ record: borrowing LogRecord) -> (key: Int, change: Change)? {
-        let key = unsafe keyNumber(record.key)
-        guard key >= 0, key < keysMax, record.slot == slots[key], record.space == space(key),
-            unsafe isSame(record.table, table(key))
-        else { return nil }
-        if record.kind == .evicted {
-            return (key, Change(key: key, kind: .evict(upTo: record.stamp.rawValue)))
+    // MARK: Reading
+
+    /// A shard's keyspace, and what it takes to put records into it as a node does.
+    final class Reader {
+        private var keyspace: Keyspace
+        private var replay = Replay()
+        private var owners: [UInt64] = []
+        private(set) var wrong: String?
+
+        init() throws(ReservationRefused) {
+            var settings = Keyspace.Settings(seed: 5)
+            settings.segmentBytes = 64 << 10
+            settings.addressBytes = 64 << 20
+            settings.tombstonesMax = 4096
+            keyspace = try Keyspace.make(settings)
         }
-        // The value is compared by what it was made from: a seed is in its owner.
-        let seed = record.owner.low
-        var item = Item(
-            stamp: record.stamp.rawValue, version: record.version, value: seed,
-            isTombstone: record.kind == .deleted, expiresAt: record.expiresAt, owner: seed)
-        if record.kind == .updated {
-            guard unsafe isSame(record.value, value(seed)) else { return nil }
+
+        func take(_ record: borrowing LogRecord) {
+            guard let owner = owner(record) else { return }
+            let applied = replay.take(
+                copy record, key(record), owner: owner, at: 0, into: &keyspace)
+            if applied == .changed { wrong = "a list was changed that is not there" }
+            if applied == .outOfMemory { wrong = "there was no memory for a record" }
         }
-        item.owner = seed
-        return (key, Change(key: key, kind: .put(item)))
+
+        func passOver(_ record: borrowing LogRecord) {
+            guard let owner = owner(record) else { return }
+            replay.passOver(record, key(record), owner: owner, at: 0)
+        }
+
+        private func key(_ record: borrowing LogRecord) -> Key {
+            let number = unsafe JournalModel.keyNumber(record.key)
+            let table = (number % 3 == 0 ? 1 : 0) + (number % 5 == 0 ? 2 : 0)
+            return unsafe Key(TableNumber(table), record.key, keyspace.hashing)
+        }
+
+        /// nil when the parts of a record don't belong together.
+        private func owner(_ record: borrowing LogRecord) -> Principal? {
+            let key = unsafe JournalModel.keyNumber(record.key)
+            guard key >= 0, key < JournalModel.keysMax, record.slot == JournalModel.slots[key],
+                record.space == JournalModel.space(key),
+                unsafe JournalModel.isSame(record.table, JournalModel.table(key))
+            else {
+                wrong = "a record came back as none that was written"
+                return nil
+            }
+            if owners.last != record.owner.low { owners.append(record.owner.low) }
+            return Principal(rawValue: UInt32(owners.count) + 1)
+        }
+
+        /// All that is there now.
+        func items() -> [Int: Item] {
+            var items: [Int: Item] = [:]
+            var cursor: UInt64 = 0
+            var isMore = true
+            while isMore {
+                isMore = keyspace.walk(&cursor) { record in
+                    let key = unsafe JournalModel.keyNumber(record.key)
+                    let seed = owners[Int(record.owner.rawValue) - 2]
+                    var item = Item(
+                        stamp: record.stamp.rawValue, version: record.version, value: seed,
+                        isTombstone: record.isTombstone, expiresAt: record.expiresAt, owner: seed)
+                    if record.isTombstone {
+                        // A tombstone keeps the owner of what it buries, the log that of the deletion.
+                        item.value = 0
+                        item.owner = 0
+                    } else if record.kind == .list {
+                        item.list = unsafe JournalModel.seeds(record.value)
+                        if item.list == nil { wrong = "a list came back as none that was written" }
+                    } else if unsafe !JournalModel.isSame(record.value, JournalModel.value(seed)) {
+                        wrong = "a value came back as none that was written"
+                    }
+                    items[key] = item
+                }
+            }
+            return items
+        }
     }
 }

@@ -9,8 +9,6 @@ struct JournalRun {
     final class Shell {
         var log: LogWriter
         var sync: LogWriter.Sync?
-        /// Whether its part of the transaction under way is still to come.
-        var isHeld = false
 
         init(_ log: consuming LogWriter) { self.log = log }
     }
@@ -32,6 +30,8 @@ struct JournalRun {
     private var snapshots: UInt64
     private var snapshot: Snapshot?
     private var state: [Int: JournalModel.Item] = [:]
+    /// Keys of the transaction that is under way.
+    private var held: Set<Int> = []
     private(set) var isRotating = false
     private(set) var isClosed = false
     var model: JournalModel.Run
@@ -116,14 +116,20 @@ struct JournalRun {
     // MARK: Writing
 
     private mutating func change(_ key: Int, _ trial: inout JournalTrial, transaction: Int = -1) {
+        if transaction < 0, held.contains(key) { return }
         let shard = home(key)
         let log = shells[shard]
-        if log.isHeld, transaction < 0 { return }
-        let (kind, item, change) = draw(key, transaction, &trial.random)
-        let bytes = JournalModel.withRecord(key, kind, item) { $0.encodedBytes }
-        guard transaction >= 0 || makeRoom(shard, bytes, &trial) else { return }
-        let position = JournalModel.withRecord(key, kind, item) { log.log.append($0) }
+        let (kind, item, change, splice) = draw(key, transaction, &trial.random)
+        let bytes = JournalModel.withRecord(key, kind, item, splice, transaction: transaction) {
+            $0.encodedBytes
+        }
+        guard makeRoom(shard, bytes, &trial) else { return }
+        let position = JournalModel.withRecord(
+            key, kind, item, splice, transaction: transaction
+        ) { log.log.append($0) }
         model.changes[shard].append(change)
+        if transaction >= 0 { model.transactions[transaction].lasts[shard] = position }
+        if splice != nil { trial.counts.splices += 1 }
         JournalModel.apply(change, to: &state)
         if position != CommitPosition(model.changes[shard].count) {
             fatalError("a change got another position than its own")
@@ -132,23 +138,66 @@ struct JournalRun {
 
     private mutating func draw(
         _ key: Int, _ transaction: Int, _ random: inout Random
-    ) -> (LogRecord.Kind, JournalModel.Item, JournalModel.Change) {
+    ) -> (LogRecord.Kind, JournalModel.Item, JournalModel.Change, JournalModel.Splice?) {
         let there = state[key]
         if let there, !there.isTombstone, transaction < 0, random.once(in: 12) {
             return (
                 .evicted, there,
-                JournalModel.Change(key: key, kind: .evict(upTo: there.stamp))
+                JournalModel.Change(key: key, kind: .evict(upTo: there.stamp)), nil
             )
         }
         stamp += 1 + UInt64(random.below(3))
+        if let there, !there.isTombstone, let list = there.list, random.below(6) > 0 {
+            return splice(key, there, list, transaction, &random)
+        }
         let seed = random.next()
         let isDelete = there.map { !$0.isTombstone } ?? false && random.once(in: 8)
-        let item = JournalModel.Item(
+        var item = JournalModel.Item(
             stamp: stamp, version: (there?.version ?? 0) + 1, value: seed, isTombstone: isDelete,
             expiresAt: !isDelete && random.once(in: 4) ? Int64(seed >> 20) : 0, owner: seed)
+        if isDelete {
+            item.value = 0
+            item.owner = 0
+        } else if key % 2 == 0 {
+            item.list = (0..<1 + random.below(8)).map { _ in random.next() }
+        }
         return (
             isDelete ? .deleted : .updated, item,
-            JournalModel.Change(key: key, kind: .put(item), transaction: transaction)
+            JournalModel.Change(key: key, kind: .put(item), transaction: transaction), nil
+        )
+    }
+
+    /// A list with a few elements more or fewer, mostly at its ends.
+    private func splice(
+        _ key: Int, _ there: JournalModel.Item, _ list: [UInt64], _ transaction: Int,
+        _ random: inout Random
+    ) -> (LogRecord.Kind, JournalModel.Item, JournalModel.Change, JournalModel.Splice?) {
+        let range =
+            switch random.below(5) {
+            case 0: 0..<0
+            case 1: list.count..<list.count
+            case 2: 0..<min(list.count - 1, random.below(3))
+            case 3: max(1, list.count - random.below(3))..<list.count
+            default: random.below(list.count)..<list.count
+            }
+        let inserted = (0..<(range.isEmpty ? 1 : 0) + random.below(3)).map { _ in random.next() }
+        var item = there
+        item.stamp = stamp
+        item.version += 1
+        item.list?.replaceSubrange(range, with: inserted)
+        let splice = JournalModel.Splice(
+            base: there.stamp, range: range, before: list, inserted: inserted)
+        if item.list?.isEmpty ?? true {
+            item.list = nil
+            item.isTombstone = true
+            item.value = 0
+            item.owner = 0
+            item.expiresAt = 0
+        }
+        return (
+            item.isTombstone ? .deleted : .spliced, item,
+            JournalModel.Change(key: key, kind: .put(item), transaction: transaction),
+            item.isTombstone ? nil : splice
         )
     }
 
@@ -170,45 +219,42 @@ struct JournalRun {
         }
     }
 
-    /// Writes over several shards, each part in its own time.
+    /// Writes that belong together, on one shard or several, with other things done in between.
     private mutating func transaction(_ trial: inout JournalTrial) throws {
-        var keys: [Int: [Int]] = [:]
-        for _ in 0..<2 + trial.random.below(6) {
-            let key = trial.random.below(JournalModel.keysMax)
-            keys[home(key), default: []].append(key)
-        }
-        let shards = keys.keys.sorted()
-        guard shards.count > 1 else { return }
-        // Room for the largest there can be.
-        for shard in shards {
-            let bytes = (keys[shard] ?? []).count * 24_000 + 200
-            guard makeRoom(shard, bytes, &trial) else { return }
+        let keys = (0..<2 + trial.random.below(6)).map { _ in
+            trial.random.below(JournalModel.keysMax)
         }
         let number = model.transactions.count
-        let parts = shards.map { ($0, shells[$0].log.appended + 1) }
-        model.transactions.append(JournalModel.Transaction(parts: parts))
+        model.transactions.append(JournalModel.Transaction())
         trial.counts.transactions += 1
-        let part = TransactionPart(
-            id: UInt64(number),
-            participants: parts.map { TransactionPart.Participant(shard: $0.0, begins: $0.1) })
-        var left = shards
-        for shard in left { shells[shard].isHeld = true }
-        while !left.isEmpty {
-            let shard = left.remove(at: trial.random.below(left.count))
-            let log = shells[shard]
-            log.log.beginPart(part, bytes: (keys[shard] ?? []).count * 24_000)
-            for key in keys[shard] ?? [] { change(key, &trial, transaction: number) }
-            log.log.endPart()
-            log.isHeld = false
-            // What is done elsewhere before the next part is, is none of its business.
+        held = Set(keys)
+        for key in keys {
+            change(key, &trial, transaction: number)
             for _ in 0..<trial.random.below(4) {
-                switch trial.random.below(3) {
+                switch trial.random.below(4) {
                 case 0: change(trial.random.below(JournalModel.keysMax), &trial)
                 case 1: try flush(trial.random.below(shells.count), &trial)
-                default: try beginSync(trial.random.below(shells.count), &trial)
+                case 2: try beginSync(trial.random.below(shells.count), &trial)
+                // A snapshot may begin now, and walk, but not end.
+                default: if mayWalk { try snapshotStep(&trial) }
                 }
             }
         }
+        held = []
+        let lasts = model.transactions[number].lasts
+        guard !lasts.isEmpty else { return }
+        let shard = trial.random.below(shells.count)
+        let others = lasts.filter { $0.key != shard }.sorted { $0.key < $1.key }
+            .map { TransactionEnd.Participant(shard: $0.key, last: $0.value) }
+        let position = shells[shard].log.append(
+            TransactionEnd(id: UInt64(number + 1), others: others))
+        model.changes[shard].append(JournalModel.Change(key: 0, kind: .end))
+        model.transactions[number].end = (shard, position)
+    }
+
+    private var mayWalk: Bool {
+        guard let snapshot else { return true }
+        return snapshot.ends == nil && snapshot.next.contains { $0 < JournalModel.keysMax }
     }
 
     /// The end of a shard's turn.

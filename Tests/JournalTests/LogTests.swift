@@ -64,6 +64,44 @@ import Testing
         return [plain, file, list, far, gone, evicted, replicated, named, seven, large, all]
     }()
 
+    /// What came after the first version of the format.
+    static let laterKinds: [Sample] = {
+        var spliced = Sample()
+        spliced.kind = .spliced
+        spliced.valueKind = .list
+        spliced.value = "\u{1}a\u{1}\u{2}bc\u{2}"
+        spliced.base = 3 << 20
+        spliced.splicePlace = 17
+        spliced.spliceRemoved = 5
+        spliced.spliceCountChange = -3
+        var bare = spliced
+        bare.value = ""
+        bare.expiresAt = 1_700_000_000_123
+        bare.table = "lists"
+        var all = spliced
+        all.created = 5
+        all.expiresAt = 1_700_000_000_123
+        all.space = 42
+        all.term = 1
+        all.contentType = "c"
+        all.table = "files"
+        return [spliced, bare, all]
+    }()
+
+    @Test(arguments: Self.laterKinds)
+    func `keeps every part of a change of a list, in a transaction and alone`(
+        _ sample: Sample
+    ) throws {
+        let disk = SimulatedDisk(seed: 2)
+        let scribe = try Scribe(disk)
+        var within = sample
+        within.transaction = 1 << 60 + 7
+        try scribe.write([Sample(1), sample, within])
+        scribe.logs[0].writer.append(TransactionEnd(id: within.transaction))
+        try scribe.write([Sample(2)])
+        #expect(try recovered(disk) == [[Sample(1), sample, within, Sample(2)]])
+    }
+
     @Test func `goes on over many segments, and forgets none in order`() throws {
         let disk = SimulatedDisk(seed: 3)
         let scribe = try Scribe(disk)

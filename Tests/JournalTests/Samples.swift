@@ -24,6 +24,11 @@ struct Sample: Hashable, Sendable, CustomStringConvertible {
     var space: UInt64 = 0
     var term: UInt64 = 0
     var index: UInt64 = 0
+    var transaction: UInt64 = 0
+    var base: UInt64 = 0
+    var splicePlace: UInt32 = 0
+    var spliceRemoved: UInt32 = 0
+    var spliceCountChange: Int32 = 0
 
     var description: String { "\(kind) \(table)/\(key) v\(version) \(value.prefix(20))" }
 
@@ -53,6 +58,11 @@ struct Sample: Hashable, Sendable, CustomStringConvertible {
                         record.space = Space(rawValue: space)
                         record.term = term
                         record.index = index
+                        record.transaction = transaction
+                        record.base = Stamp(rawValue: base)
+                        record.splicePlace = splicePlace
+                        record.spliceRemoved = spliceRemoved
+                        record.spliceCountChange = spliceCountChange
                         record.table = table
                         record.contentType = contentType
                         record.key = key
@@ -91,6 +101,11 @@ struct Sample: Hashable, Sendable, CustomStringConvertible {
         space = record.space.rawValue
         term = record.term
         index = record.index
+        transaction = record.transaction
+        base = record.base.rawValue
+        splicePlace = record.splicePlace
+        spliceRemoved = record.spliceRemoved
+        spliceCountChange = record.spliceCountChange
         if slot != record.slot { key = "\(key) of slot \(record.slot), not \(slot)" }
     }
 }

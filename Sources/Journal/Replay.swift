@@ -1,0 +1,101 @@
+public import Keyspace
+
+/// Puts what a recovery reads into a shard's keyspace: records as they became, and lists by what
+/// was done to them.
+///
+/// A change of a part of a list is made on the list whose stamp it names, and on no other. When
+/// that is not there, one of these is why:
+///
+/// - a snapshot's walk had more already, or found the list gone: then the change is past;
+/// - the list was last changed by a transaction that never came to its end. Its records are kept
+///   (`passOver`), and brought back now: a write that stands on another takes it along, as it does
+///   where values are logged whole;
+/// - memory was short, and the list made room;
+/// - none of these: then something is wrong, and the answer is `changed`.
+@safe
+public struct Replay {
+    private struct Passed {
+        var record: Incoming
+        var splice: ListSplice?
+        var base: Stamp
+        var key: [UInt8]
+        var value: [UInt8]
+    }
+
+    /// By the hash of their keys, in their order.
+    private var passed: [UInt64: [Passed]] = [:]
+
+    public init() {}
+
+    /// Keeps what a transaction without an end did to a list.
+    public mutating func passOver(
+        _ record: borrowing LogRecord, _ key: Key, owner: Principal, at now: Int64
+    ) {
+        let isSplice = record.kind == .spliced
+        let isUpdate = record.kind == .updated
+        let isList = record.valueKind == .list
+        let isExpired = record.isExpired(at: now)
+        guard isSplice || isUpdate && isList, !isExpired else { return }
+        let one = unsafe Passed(
+            record: Replay.incoming(record, key, owner), splice: isSplice ? record.splice : nil,
+            base: record.base, key: Array(record.key), value: Array(record.value))
+        passed[key.hash, default: []].append(one)
+    }
+
+    /// Takes a record into the keyspace.
+    public mutating func take(
+        _ record: consuming LogRecord, _ key: Key, owner: Principal, at now: Int64,
+        into keyspace: inout Keyspace
+    ) -> Keyspace.Applied {
+        if record.kind == .evicted {
+            keyspace.forget(key, upTo: record.stamp)
+            return .taken
+        }
+        if record.isExpired(at: now) { record.expire() }
+        let incoming = Replay.incoming(record, key, owner)
+        guard record.kind == .spliced else {
+            return keyspace.apply(incoming, at: now, isLogged: false)
+        }
+        let splice = record.splice
+        var applied = keyspace.apply(incoming, splicing: splice, on: record.base, at: now)
+        if applied == .changed, bringBack(key, upTo: record.base, at: now, into: &keyspace) {
+            applied = keyspace.apply(incoming, splicing: splice, on: record.base, at: now)
+        }
+        if applied == .changed, record.isOvertaken || keyspace.evicts { return .stale }
+        return applied
+    }
+
+    private static func incoming(
+        _ record: borrowing LogRecord, _ key: Key, _ owner: Principal
+    ) -> Incoming {
+        unsafe Incoming(
+            key, Value(record.valueKind, record.value), version: record.version,
+            stamp: record.stamp, created: record.created, owner: owner,
+            expiresAt: record.expiresAt, isTombstone: record.kind == .deleted)
+    }
+
+    /// Whether anything was brought back.
+    private mutating func bringBack(
+        _ key: Key, upTo stamp: Stamp, at now: Int64, into keyspace: inout Keyspace
+    ) -> Bool {
+        guard let all = passed[key.hash] else { return false }
+        var isAny = false
+        for one in all where one.record.stamp <= stamp {
+            guard one.record.key.table == key.table, unsafe one.key.elementsEqual(key.bytes)
+            else { continue }
+            var record = one.record
+            record.key = key
+            unsafe one.value.withUnsafeBytes { bytes in
+                if var splice = one.splice {
+                    unsafe splice.inserted = unsafe bytes
+                    _ = keyspace.apply(record, splicing: splice, on: one.base, at: now)
+                } else {
+                    unsafe record.value.bytes = unsafe bytes
+                    _ = keyspace.apply(record, at: now, isLogged: false)
+                }
+            }
+            isAny = true
+        }
+        return isAny
+    }
+}
