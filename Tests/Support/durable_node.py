@@ -177,6 +177,15 @@ class Connection:
     def close(self):
         self.socket.close()
 
+    def line(self):
+        """The next line, without its end."""
+        while (end := self.unread.find(b"\r\n")) < 0:
+            self._more()
+        return self.take(end + 2)[:-2]
+
+    def take(self, count):
+        return self._take(count)
+
     def _more(self):
         piece = self.socket.recv(1 << 18)
         if not piece:
