@@ -162,6 +162,11 @@ struct Loading {
                 throw LoadFailure("\(error)")
             }
         }
+        let undone = recovery.undone(verdicts)
+        let unfinished = undone.reduce(0) { $0 + $1.count }
+        if unfinished > 0 {
+            log.info("transactions without an end passed over", ("count", "\(unfinished)"))
+        }
         let results = Results<Void>(count: shardCount)
         let nowMs = Int64(Clock.wallMs())
         let places = unsafe loaders.map { UInt(bitPattern: $0) }
@@ -169,7 +174,8 @@ struct Loading {
             let loader = unsafe ShardLoader.Place(bitPattern: places[number]).unsafelyUnwrapped
             do throws(JournalFailure) {
                 try recovery.read(
-                    disk, for: number, of: shardCount, verdicts: verdicts
+                    disk, for: number, of: shardCount, verdicts: verdicts, undone: undone,
+                    passedOver: { unsafe loader.pointee.passOver($0, at: nowMs) }
                 ) { record in unsafe loader.pointee.take(record, at: nowMs) }
             } catch {
                 return results.fail(LoadFailure(error, in: directory))
@@ -249,6 +255,7 @@ struct Loading {
 
     let number: Int
     var keyspace: Keyspace
+    private var replay = Replay()
     private var tables: Tables
     private let registry: TableRegistry
     private let owners: OwnerNumbers
@@ -271,8 +278,31 @@ struct Loading {
     }
 
     mutating func take(_ record: borrowing LogRecord, at nowMs: Int64) {
-        guard failure == nil else { return }
-        var record = copy record
+        guard failure == nil, let key = key(of: record) else { return }
+        let applied = replay.take(
+            copy record, key, owner: RecordOwner(rawValue: lastNumber), at: nowMs,
+            into: &keyspace)
+        switch applied {
+        case .taken, .stale: break
+        case .outOfMemory:
+            failure = LoadFailure(
+                "the records don't fit into the memory a node may take; raise --max-memory, or "
+                    + "start with --eviction lru and lose the oldest")
+        case .changed:
+            let name = unsafe String(decoding: record.key, as: UTF8.self)
+            failure = LoadFailure(
+                "the log changes the list '\(name)' in a way that does not fit it; needletail check "
+                    + "the directory, and keep a copy of it")
+        }
+    }
+
+    mutating func passOver(_ record: borrowing LogRecord, at nowMs: Int64) {
+        guard failure == nil, let key = key(of: record) else { return }
+        replay.passOver(record, key, owner: RecordOwner(rawValue: lastNumber), at: nowMs)
+    }
+
+    /// The record's key in this run's numbers, and its owner in `lastNumber`.
+    private mutating func key(of record: borrowing LogRecord) -> Key? {
         var known = unsafe tables.number(of: record.table, in: record.space)
         if known == nil {
             unsafe known = registry.number(
@@ -280,24 +310,10 @@ struct Loading {
         }
         guard let table = known else {
             failure = LoadFailure("the files name more tables than a node can have")
-            return
+            return nil
         }
-        let key = unsafe Key(table, record.key, keyspace.hashing)
-        if record.kind == .evicted { return keyspace.forget(key, upTo: record.stamp) }
-        if record.isExpired(at: nowMs) { record.expire() }
         if record.owner != lastOwner { findOwner(record.owner) }
-        let value = unsafe Value(record.valueKind, record.value)
-        let applied = keyspace.apply(
-            Incoming(
-                key, value, version: record.version, stamp: record.stamp,
-                created: record.created, owner: RecordOwner(rawValue: lastNumber),
-                expiresAt: record.expiresAt, isTombstone: record.kind == .deleted),
-            at: nowMs, isLogged: false)
-        if applied == .outOfMemory {
-            failure = LoadFailure(
-                "the records don't fit into the memory a node may take; raise --max-memory, or "
-                    + "start with --eviction lru and lose the oldest")
-        }
+        return unsafe Key(table, record.key, keyspace.hashing)
     }
 
     private mutating func findOwner(_ owner: OwnerID) {

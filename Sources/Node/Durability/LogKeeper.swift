@@ -28,6 +28,9 @@ import Options
     private(set) var syncs: UInt64 = 0
     private(set) var syncNs: UInt64 = 0
 
+    /// Kept free for the ends of transactions that are under way.
+    private var reservedBytes = 0
+
     /// Somebody waits for the log to be synced up to here, and for all segments before this one.
     private var wantedSync: CommitPosition = 0
     private var wantedSegment: UInt32 = 0
@@ -56,8 +59,21 @@ import Options
     /// carried out, so that a full disk refuses a write instead of losing it.
     @inline(__always)
     mutating func hasRoom(_ bytes: Int) -> Bool {
+        let bytes = bytes + reservedBytes
         if writer.room(for: bytes) == .ready { return true }
         return makeRoom(bytes)
+    }
+
+    /// Keeps so many bytes free from now on; false where there is no room for them.
+    mutating func reserve(_ bytes: Int) -> Bool {
+        guard hasRoom(bytes) else { return false }
+        reservedBytes += bytes
+        return true
+    }
+
+    mutating func reserveNoMore(_ bytes: Int) {
+        reservedBytes -= bytes
+        invariant(reservedBytes >= 0, "more room in the log was given back than kept")
     }
 
     @inline(never)
@@ -86,6 +102,8 @@ import Options
     }
 
     mutating func append(_ record: borrowing LogRecord) { writer.append(record) }
+
+    mutating func append(_ end: TransactionEnd) -> CommitPosition { writer.append(end) }
 
     /// Why writes are refused, or nil.
     var trouble: DiskTrouble? {
@@ -181,6 +199,12 @@ import Options
         invariant(isSubmitted, "no room for a sync among the disk's jobs")
         isSyncing = true
         nextSyncMs = nowMs + Self.syncEveryMs
+    }
+
+    /// Whether something waits for the end of a turn to be written. While the disk refuses, it waits
+    /// for the next try.
+    var hasUnwritten: Bool {
+        mutating get { writer.state == .healthy && writer.written < writer.appended }
     }
 
     /// When the shard has to look here again if nothing else happens.

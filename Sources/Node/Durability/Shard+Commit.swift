@@ -39,10 +39,16 @@ extension Shard {
         let info = tables[change.table]
         let owner = owners.identifier(of: change.record.owner.rawValue)
         let nobody = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
-        let record = unsafe LogRecord(
+        var record = unsafe LogRecord(
             change, slot: Slot.of(change.record.key, offset: info.slotOffset),
             owner: OwnerID(high: owner.high, low: owner.low), space: info.space,
             table: tables.name(change.table) ?? nobody)
+        if change.position == keyspace.spliced.position { record.narrow(to: keyspace.spliced) }
+        // What had to make room is none of the transaction's business.
+        if logged.transaction != 0, change.kind != .evicted {
+            record.transaction = logged.transaction
+            logged.last = change.position
+        }
         unsafe keeper.pointee.append(record)
     }
 
@@ -53,9 +59,8 @@ extension Shard {
         case .put, .delete: break
         case .expire: bytes += keyspace.get(command.key, at: wallMs)?.valueCount ?? 0
         case .splice:
-            // The list may be written anew, with half as much again for room.
-            let before = keyspace.get(command.key, at: wallMs)?.valueCount ?? 0
-            bytes += unsafe (before + command.splice.inserted.count) * 2
+            // A new list is logged whole, with its room.
+            bytes += unsafe command.splice.inserted.count * 2 + ListForm.roomBytesMin
         }
         guard let keeper = unsafe keeper else { return false }
         return unsafe keeper.pointee.hasRoom(bytes + LogRecord.overheadBytesMax)

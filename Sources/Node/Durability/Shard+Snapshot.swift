@@ -14,7 +14,15 @@ import Wire
         /// All shards have to have begun, and the file has to be there.
         case waiting
         case walking
-        /// All rows are handed over; the log is to be synced up to the walk's end.
+        /// All rows are handed over; all shards have to have come so far.
+        case walked
+        /// No transaction begins, and the last one under way is to come to its end.
+        case settling
+        /// No shard has one under way any more once all have come here.
+        case settled
+        /// All shards have to have said where they end; then transactions begin again.
+        case ended
+        /// The log is to be synced up to the walk's end.
         case syncing
     }
 
@@ -69,19 +77,54 @@ extension Shard {
             beginWalk()
         }
         if snapshotWalk.stage == .walking { walkOn(snapshotter) }
+        if snapshotWalk.stage.rawValue >= SnapshotWalk.Stage.walked.rawValue {
+            goOnEnding(snapshotter)
+        }
         if snapshotWalk.stage == .syncing,
             unsafe keeper.pointee.covers(snapshotWalk.end, from: snapshotWalk.segment)
                 || keeper.pointee.writer.state == .failed
         {
             snapshotWalk.stage = .none
-            let failure = unsafe keeper.pointee.logFailure
-            snapshotter.walked(number, end: snapshotWalk.end, logFailure: failure)
+            snapshotter.synced(logFailure: unsafe keeper.pointee.logFailure)
+        }
+    }
+
+    /// From the walk's end to the end of what the snapshot says of the log: a moment when no
+    /// transaction is under way on any shard.
+    private mutating func goOnEnding(_ snapshotter: Snapshotter) {
+        let stage = unsafe durability.signals.pointee.stage.load(ordering: .acquiring)
+        if snapshotWalk.stage == .walked, stage == .settling {
+            let resp = unsafe resp
+            unsafe resp.pointee.holdsBack = true
+            snapshotWalk.stage = .settling
+        }
+        if snapshotWalk.stage == .settling, unsafe resp.pointee.underWay == 0 {
+            snapshotWalk.stage = .settled
+            snapshotter.settled()
+        }
+        if snapshotWalk.stage == .settled,
+            unsafe durability.signals.pointee.stage.load(ordering: .acquiring) == .ending,
+            let keeper = unsafe keeper
+        {
+            snapshotWalk.stage = .ended
+            unsafe snapshotWalk.end = keeper.pointee.writer.appended
+            unsafe keeper.pointee.wantSync(upTo: snapshotWalk.end, from: snapshotWalk.segment)
+            snapshotter.ended(number, end: snapshotWalk.end)
+        }
+        if snapshotWalk.stage == .ended,
+            unsafe durability.signals.pointee.stage.load(ordering: .acquiring) == .syncing
+        {
+            snapshotWalk.stage = .syncing
+            beginHeldBack()
         }
     }
 
     /// Whether the next turn should come at once.
     var snapshotGoesOn: Bool {
-        unsafe snapshotWalk.stage == .walking && !snapshotWalk.free.isEmpty
+        mutating get {
+            if snapshotWalk.stage == .settling { return unsafe resp.pointee.underWay == 0 }
+            return unsafe snapshotWalk.stage == .walking && !snapshotWalk.free.isEmpty
+        }
     }
 
     private mutating func beginWalk() {
@@ -105,16 +148,13 @@ extension Shard {
             if Clock.monotonicNs() &- start >= SnapshotWalk.sliceNsMax { break }
         }
         figures.countSlice(ns: Clock.monotonicNs() &- start)
-        guard snapshotWalk.isAtEnd, snapshotWalk.rowsOut == 0, let keeper = unsafe keeper else {
-            return
-        }
+        guard snapshotWalk.isAtEnd, snapshotWalk.rowsOut == 0 else { return }
         for place in unsafe snapshotWalk.free.indices {
             unsafe RowsJob.free(snapshotWalk.free[place])
         }
         unsafe snapshotWalk.free.removeAll()
-        unsafe snapshotWalk.end = keeper.pointee.writer.appended
-        snapshotWalk.stage = .syncing
-        unsafe keeper.pointee.wantSync(upTo: snapshotWalk.end, from: snapshotWalk.segment)
+        snapshotWalk.stage = .walked
+        snapshotter.walked()
     }
 
     /// Copies the next records; false when they were the last.

@@ -7,10 +7,12 @@ import Synchronization
 ///
 /// One at a time, in steps that no shard waits for. Each shard begins a new segment of its log and
 /// says where it begins (`begin`); when all have, one worker makes the file. Each shard walks its
-/// records and hands them over in rows, which the worker packs and writes; at its end it says how
-/// far its log goes, and then that the log is synced so far. The last of them has the worker finish
-/// the file, put it in the place of the one before, write the manifest, and remove what is no
-/// longer needed.
+/// records and hands them over in rows, which the worker packs and writes. When all have walked
+/// (`walked`), no shard lets a transaction begin until none is under way anywhere (`settled`) and
+/// each has said how far its log goes (`ended`): so what the walks saw of transactions is theirs
+/// whole, and need not be looked up when the logs that have their ends are gone. Once every log is
+/// synced so far (`synced`), the worker finishes the file, puts it in the place of the one before,
+/// writes the manifest, and removes what is no longer needed.
 @safe final class Snapshotter: @unchecked Sendable {
     /// What the last snapshots came to.
     struct Figures: Sendable {
@@ -101,17 +103,40 @@ import Synchronization
         if isLast { WorkerStep.submit(to: worker) { [self] in makeFile() } }
     }
 
-    /// A shard has walked to its end, and its log is synced up to `end`; or the disk failed, and
-    /// what the log holds is not known: then the snapshot would promise too much.
-    func walked(_ shard: Int, end: CommitPosition, logFailure: DiskFailure?) {
+    /// A shard has walked to its end.
+    func walked() { count(then: .settling) }
+
+    /// A shard has no transaction under way, and lets none begin.
+    func settled() { count(then: .ending) }
+
+    /// A shard's log goes up to `end`, and nothing the walk saw comes after it.
+    func ended(_ shard: Int, end: CommitPosition) {
+        state.withLock { $0.run?.ends[shard] = end }
+        count(then: .syncing)
+    }
+
+    /// A shard's log is synced up to its end; or the disk failed, and what the log holds is not
+    /// known: then the snapshot would promise too much.
+    func synced(logFailure: DiskFailure?) {
         let isLast = state.withLock { state in
-            state.run?.ends[shard] = end
             if let logFailure { state.run?.failure = logFailure }
             return countDown(&state)
         }
         guard isLast else { return }
         unsafe signals.pointee.stage.store(.finishing, ordering: .releasing)
         WorkerStep.submit(to: worker) { [self] in finish() }
+    }
+
+    /// One shard more is done with a stage; the last begins the next.
+    private func count(then next: SnapshotSignals.Stage) {
+        let isLast = state.withLock { state in
+            guard countDown(&state) else { return false }
+            state.run?.missing = epoch.shards
+            return true
+        }
+        guard isLast else { return }
+        unsafe signals.pointee.stage.store(next, ordering: .releasing)
+        wakeAll()
     }
 
     private func countDown(_ state: inout State) -> Bool {
@@ -213,7 +238,7 @@ import Synchronization
 @safe struct SnapshotSignals: ~Copyable {
     /// How far the running snapshot is.
     enum Stage: UInt8, AtomicRepresentable {
-        case idle, beginning, walking, finishing
+        case idle, beginning, walking, settling, ending, syncing, finishing
     }
 
     /// The number of the snapshot that is running or was last; shards compare it with the last one

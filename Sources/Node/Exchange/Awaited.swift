@@ -68,6 +68,9 @@ import Machine
 
     var hasFree: Bool { freeCount > 0 || untouched < Self.capacity }
 
+    /// Whether so many can be taken.
+    func hasFree(_ count: Int) -> Bool { freeCount + Self.capacity - untouched >= count }
+
     mutating func take(for connection: UInt32, _ shape: ReplyShape) -> UInt32 {
         invariant(hasFree, "no place for an answer")
         let place: UInt32

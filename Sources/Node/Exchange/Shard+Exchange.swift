@@ -216,7 +216,11 @@ extension Shard {
     }
 
     mutating func hasBacklog() -> Bool {
-        if unsafe !stalledGathers.isEmpty || publisher.behindCount > 0 { return true }
+        if unsafe !stalledGathers.isEmpty || !resp.pointee.stalled.isEmpty
+            || publisher.behindCount > 0
+        {
+            return true
+        }
         for target in unsafe 0..<state.pointee.shardCount where unsafe !backlogs[target].isEmpty {
             return true
         }
@@ -279,7 +283,7 @@ extension Shard {
         case .event: unsafe receiveEvent(message, from: shard)
         case .lost: receiveLost(from: shard)
         case .command: unsafe receiveCommand(message, from: shard)
-        case .commandReply: unsafe receiveReply(message)
+        case .commandReply: unsafe receiveReply(message, from: shard)
         case .hold: unsafe receiveHold(message, from: shard)
         case .release: unsafe releaseHold(message.load(as: Message.Release.self).transaction)
         }

@@ -37,7 +37,8 @@ extension Shard {
                 makeRunnable(index)
                 break
             }
-            if !hasReplyRoom(index) {
+            // The answer may come from another shard, and what was gathered before it from the disk.
+            if !hasReplyRoom(index) || !awaited.hasFree(2) {
                 makeRunnable(index)
                 break
             }

@@ -154,6 +154,10 @@ extension Shard {
     mutating func releaseHold(_ transaction: UInt64) {
         let state = unsafe resp
         unsafe state.pointee.holds.release(transaction)
+        // What goes on may be a transaction that ends at once, and so on for as many as wait.
+        guard unsafe !state.pointee.isReleasing else { return }
+        unsafe state.pointee.isReleasing = true
+        defer { unsafe state.pointee.isReleasing = false }
         while let next = unsafe state.pointee.holds.next() {
             guard let message = unsafe next.message else {
                 unsafe state.pointee.holds.hold(next.claim, for: next.transaction)

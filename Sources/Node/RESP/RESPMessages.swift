@@ -21,6 +21,8 @@ extension Message {
         var kind = Kind.commandReply
         var ticket: UInt64
         var count: UInt32
+        /// The last record that the transaction it belongs to has in the log; 0 is none.
+        var last: CommitPosition
         /// The write it tells of did not get into the log: it is not to be told.
         var isWithheld = false
         var memory: UnsafeMutableRawPointer?
@@ -44,6 +46,12 @@ extension Shard {
         let mustSend = unsafe state.pointee.mustSend
         guard mustSend || target == number || mailbox(to: target).hasRoom(size) else {
             return false
+        }
+        // What is gathered may take a place as well.
+        guard awaited.hasFree(2) else {
+            guard mustSend else { return false }
+            unsafe state.pointee.out.error(Self.busy)
+            return true
         }
         flushReplies(index)
         guard unsafe connections[Int(index)].state == .open else { return true }
@@ -107,10 +115,15 @@ extension Shard {
         let told = unsafe state.pointee.told
         unsafe state.pointee.told = 0
         unsafe state.pointee.out.version = head.context.version
+        let mark = logged
+        logged = LogMark(transaction: head.context.transaction)
         unsafe execute(head.facts, words, head.context, into: &state.pointee.out)
+        let last = logged.last
+        logged = mark
         let reply = unsafe UnsafeRawBufferPointer(rebasing: state.pointee.out.written[start...])
         if head.ticket != 0 {
-            unsafe postReply(reply, telling: state.pointee.told, to: shard, ticket: head.ticket)
+            unsafe postReply(
+                reply, telling: state.pointee.told, last: last, to: shard, ticket: head.ticket)
         }
         unsafe state.pointee.told = told
         if start == 0 {
@@ -123,20 +136,21 @@ extension Shard {
 
     /// Sends a reply to whoever waits for it: now, or when what it tells of is safe.
     mutating func postReply(
-        _ bytes: UnsafeRawBufferPointer, telling position: CommitPosition, to target: Int,
-        ticket: UInt64
+        _ bytes: UnsafeRawBufferPointer, telling position: CommitPosition,
+        last: CommitPosition = 0, to target: Int, ticket: UInt64
     ) {
         if commitPoint.waitsForDisk, commitPoint.mustHold(position) {
-            return unsafe holdReply(bytes, telling: position, to: target, ticket: ticket)
+            return unsafe holdReply(
+                bytes, telling: position, last: last, to: target, ticket: ticket)
         }
-        if target == number { return unsafe deliverReply(ticket, bytes) }
+        if target == number { return unsafe deliverReply(ticket, bytes, last, from: number) }
         let isInline = bytes.count <= Message.inlineBytesMax
         let headBytes = MemoryLayout<Message.CommandReply>.stride
         let size = headBytes + (isInline ? bytes.count : 0)
         let reserved = unsafe backlogs[target].isEmpty ? mailbox(to: target).reserve(size) : nil
         let place =
             unsafe reserved ?? UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 8)
-        unsafe write(bytes, ticket: ticket, isInline: isInline, to: place)
+        unsafe write(bytes, last: last, ticket: ticket, isInline: isInline, to: place)
         if position > 0 { unsafe answersTelling.append(place) }
         if unsafe reserved == nil {
             unsafe backlogs[target].append(UnsafeRawBufferPointer(start: place, count: size))
@@ -145,21 +159,21 @@ extension Shard {
 
     /// Keeps a reply until the position it tells of is safe.
     mutating func holdReply(
-        _ bytes: UnsafeRawBufferPointer, telling position: CommitPosition, to target: Int,
-        ticket: UInt64
+        _ bytes: UnsafeRawBufferPointer, telling position: CommitPosition,
+        last: CommitPosition = 0, to target: Int, ticket: UInt64
     ) {
         let isInline = bytes.count <= Message.inlineBytesMax
         let headBytes = MemoryLayout<Message.CommandReply>.stride
         let message = UnsafeMutableRawBufferPointer.allocate(
             byteCount: headBytes + (isInline ? bytes.count : 0), alignment: 8)
         unsafe write(
-            bytes, ticket: ticket, isInline: isInline,
+            bytes, last: last, ticket: ticket, isInline: isInline,
             to: message.baseAddress.unsafelyUnwrapped)
         unsafe commitPoint.hold(message, until: position, for: target)
     }
 
     private func write(
-        _ bytes: UnsafeRawBufferPointer, ticket: UInt64, isInline: Bool,
+        _ bytes: UnsafeRawBufferPointer, last: CommitPosition, ticket: UInt64, isInline: Bool,
         to place: UnsafeMutableRawPointer
     ) {
         var memory: UnsafeMutableRawPointer? = nil
@@ -170,7 +184,7 @@ extension Shard {
         }
         unsafe place.storeBytes(
             of: Message.CommandReply(
-                ticket: ticket, count: UInt32(bytes.count), memory: memory),
+                ticket: ticket, count: UInt32(bytes.count), last: last, memory: memory),
             as: Message.CommandReply.self)
     }
 
@@ -179,14 +193,15 @@ extension Shard {
         unsafe place.assumingMemoryBound(to: Message.CommandReply.self).pointee.isWithheld = true
     }
 
-    mutating func receiveReply(_ message: UnsafeRawBufferPointer) {
+    mutating func receiveReply(_ message: UnsafeRawBufferPointer, from shard: Int) {
         let head = unsafe message.load(as: Message.CommandReply.self)
         if head.isWithheld {
             let refusal: StaticString = "-MISCONF The node cannot write to its disk\r\n"
             unsafe deliverReply(
                 head.ticket,
                 UnsafeRawBufferPointer(
-                    start: refusal.utf8Start, count: refusal.utf8CodeUnitCount))
+                    start: refusal.utf8Start, count: refusal.utf8CodeUnitCount),
+                head.last, from: shard)
             unsafe head.memory?.deallocate()
             return
         }
@@ -194,16 +209,20 @@ extension Shard {
             unsafe head.memory.map { UnsafeRawPointer($0) }
             ?? message.baseAddress.unsafelyUnwrapped + MemoryLayout<Message.CommandReply>.stride
         unsafe deliverReply(
-            head.ticket, UnsafeRawBufferPointer(start: start, count: Int(head.count)))
+            head.ticket, UnsafeRawBufferPointer(start: start, count: Int(head.count)),
+            head.last, from: shard)
         unsafe head.memory?.deallocate()
     }
 
-    private mutating func deliverReply(_ ticket: UInt64, _ bytes: UnsafeRawBufferPointer) {
+    private mutating func deliverReply(
+        _ ticket: UInt64, _ bytes: UnsafeRawBufferPointer, _ last: CommitPosition, from shard: Int
+    ) {
         if let place = awaited.place(of: ticket),
             let transaction = unsafe awaited.places[Int(place)].transaction
         {
             let slot = unsafe Int(awaited.places[Int(place)].slot)
             awaited.give(place)
+            if last > 0 { unsafe transaction.pointee.note(last, of: shard) }
             return unsafe heard(transaction, slot, bytes)
         }
         deliver(ticket) { shard, index, _ in

@@ -13,10 +13,12 @@ struct RESPContext: BitwiseCopyable {
     var version: UInt8 = 2
     /// The database: 0 is the table `default`, n the table `db<n>`.
     var database: UInt8 = 0
-    /// Part of a transaction that holds its keys already.
-    var isHolding = false
+    /// The transaction it is part of, which holds its keys already; 0 is none.
+    var transaction: UInt64 = 0
     /// What a coordinator wants of a participant, other than the command itself.
     var step = PartStep.whole
+
+    var isHolding: Bool { transaction != 0 }
 }
 
 /// The steps of commands that several shards carry out together.
@@ -131,6 +133,9 @@ enum PartStep: UInt8 {
     private var words: [UInt64] = []
 
     var bytes: Int { words.count * 8 }
+
+    /// Whether any command in it may write.
+    var writes: Bool { entries.contains { $0.facts.flags.contains(.write) } }
 
     mutating func append(_ facts: CommandFacts, _ context: RESPContext, _ command: RESPWords) {
         let offset = words.count

@@ -25,6 +25,15 @@ import Wire
     /// What is carried out just now has waited for its keys and need not ask again.
     var passesHolds = false
     var nextTransaction: UInt64 = 1
+    /// A release is letting others go on: one that comes of that is carried out by it.
+    var isReleasing = false
+    /// Transactions that write and have begun here.
+    var underWay = 0
+    /// Those that wait for a snapshot to end: it must not end while one is under way.
+    var heldBack: [UnsafeMutablePointer<RESPTransaction>] = unsafe []
+    var holdsBack = false
+    /// Those that are done, in the order of their ends in the log: told once that is safe.
+    var decided: [UnsafeMutablePointer<RESPTransaction>] = unsafe []
     /// Transactions that found no place for a reply.
     var stalled: [UnsafeMutablePointer<RESPTransaction>] = unsafe []
     /// Who waits for the reply to SAVE.

@@ -1,3 +1,4 @@
+import Journal
 import Keyspace
 import Machine
 import Wire
@@ -20,6 +21,15 @@ import Wire
     var queue: CommandQueue
     /// What WATCH has seen.
     var watched: [WatchedKey]
+    /// Whether any of its commands may write.
+    let writes: Bool
+    /// The last records of it in the logs of its participants.
+    var lasts: [TransactionEnd.Participant] = []
+    /// What is kept in the coordinator's log for its end.
+    var reservedBytes = 0
+    /// Where its end stands in the coordinator's log, and what is told once that is safe.
+    var decided: CommitPosition = 0
+    var reply: [UInt8] = []
 
     /// The participants, by their numbers, and what is held of each.
     var claims: [(shard: Int, claim: Holds.Claim)] = []
@@ -42,6 +52,14 @@ import Wire
     /// Kept from one step to the next.
     var kept: [UInt8] = []
 
+    /// A participant has written, up to there.
+    mutating func note(_ last: CommitPosition, of shard: Int) {
+        guard let place = lasts.firstIndex(where: { $0.shard == shard }) else {
+            return lasts.append(TransactionEnd.Participant(shard: shard, last: last))
+        }
+        lasts[place].last = max(lasts[place].last, last)
+    }
+
     struct Part {
         var shard: Int
         /// Which words of the command it has.
@@ -61,6 +79,7 @@ import Wire
         self.ticket = ticket
         self.queue = queue
         self.watched = watched
+        writes = queue.writes
         replies = Array(repeating: [], count: queue.entries.count)
     }
 }

@@ -1,3 +1,4 @@
+import Journal
 import Keyspace
 import Machine
 import Wire
@@ -22,28 +23,65 @@ extension Shard {
         }
         var queue = CommandQueue()
         unsafe queue.append(facts, session.pointee.context, words)
-        begin(index, .single, queue, watched: [])
-        return true
+        return begin(index, .single, queue, watched: [])
     }
 
+    /// False: there is too much to do just now, and nothing has begun.
     mutating func begin(
         _ index: UInt32, _ kind: RESPTransaction.Kind, _ queue: CommandQueue,
         watched: [WatchedKey]
-    ) {
+    ) -> Bool {
         let state = unsafe resp
+        // What is gathered may take a place as well.
+        guard awaited.hasFree(2) else {
+            guard unsafe state.pointee.mustSend else { return false }
+            unsafe state.pointee.out.error(Self.busy)
+            return true
+        }
+        var reservedBytes = 0
+        if queue.writes {
+            reservedBytes = unsafe TransactionEnd.bytes(others: self.state.pointee.shardCount - 1)
+            guard reserveLog(reservedBytes) else {
+                unsafe refuseUnlogged(kind, into: &state.pointee.out)
+                return true
+            }
+        }
         flushReplies(index)
-        guard unsafe connections[Int(index)].state == .open else { return }
+        guard unsafe connections[Int(index)].state == .open else {
+            reserveLogNoMore(reservedBytes)
+            return true
+        }
         let ticket = awaitAnswer(index, [])
         let connection = unsafe connections + Int(index)
         unsafe connection.pointee.flags.insert(.gathering)
-        let id = unsafe state.pointee.nextTransaction << 8 | UInt64(number)
-        unsafe state.pointee.nextTransaction += 1
+        let id = nextTransaction()
         let place = UnsafeMutablePointer<RESPTransaction>.allocate(capacity: 1)
         unsafe place.initialize(
             to: RESPTransaction(
                 id: id, kind: kind, ticket: ticket, queue: queue, watched: watched))
+        unsafe place.pointee.reservedBytes = reservedBytes
         if kind != .watch { unsafe findParticipants(place) }
+        if unsafe place.pointee.writes {
+            if unsafe state.pointee.holdsBack {
+                unsafe state.pointee.heldBack.append(place)
+                return true
+            }
+            unsafe state.pointee.underWay += 1
+        }
         unsafe holdNext(place)
+        return true
+    }
+
+    /// Transactions that had to wait begin.
+    mutating func beginHeldBack() {
+        let state = unsafe resp
+        unsafe state.pointee.holdsBack = false
+        let waiting = unsafe state.pointee.heldBack
+        unsafe state.pointee.heldBack.removeAll()
+        for place in unsafe waiting.indices {
+            unsafe state.pointee.underWay += 1
+            unsafe holdNext(waiting[place])
+        }
     }
 
     // MARK: Holding
@@ -92,7 +130,7 @@ extension Shard {
         unsafe claims[shard].keys.append(keyspace.hashing.hash(table, key))
     }
 
-    private mutating func holdNext(_ transaction: UnsafeMutablePointer<RESPTransaction>) {
+    mutating func holdNext(_ transaction: UnsafeMutablePointer<RESPTransaction>) {
         let held = unsafe transaction.pointee.held
         guard unsafe held < transaction.pointee.claims.count else {
             return unsafe isHeld(transaction)
@@ -109,17 +147,22 @@ extension Shard {
         _ transaction: UnsafeMutablePointer<RESPTransaction>, _ slot: Int
     ) -> UInt64? {
         guard awaited.hasFree else {
-            if unsafe transaction.pointee.pending == 0 {
-                unsafe transaction.pointee.isStalled = true
-                let resp = unsafe resp
-                unsafe resp.pointee.stalled.append(transaction)
-            }
+            unsafe stall(transaction)
             return nil
         }
         let place = awaited.take(for: Connection.noBlock, [])
         unsafe awaited.places[Int(place)].transaction = unsafe transaction
         unsafe awaited.places[Int(place)].slot = UInt32(slot)
         return awaited.ticket(place)
+    }
+
+    /// It goes on with the next reply, or next turn when it awaits none.
+    mutating func stall(_ transaction: UnsafeMutablePointer<RESPTransaction>) {
+        guard unsafe transaction.pointee.pending == 0, unsafe !transaction.pointee.isStalled
+        else { return }
+        unsafe transaction.pointee.isStalled = true
+        let resp = unsafe resp
+        unsafe resp.pointee.stalled.append(transaction)
     }
 
     /// Transactions that found no place for a reply go on.
@@ -192,15 +235,14 @@ extension Shard {
         guard let facts = unsafe Self.facts(.watch, resp) else { return }
         unsafe transaction.pointee.isSending = true
         for number in watched.indices {
+            // Where nothing can be awaited for it, it counts as changed.
+            guard awaited.hasFree else { continue }
             guard
                 let ticket = unsafe takePlace(transaction, RESPTransaction.partSlot + number)
-            else {
-                // Nothing can be awaited for it, so it counts as changed.
-                continue
-            }
+            else { continue }
             unsafe transaction.pointee.pending += 1
             var context = RESPContext(table: watched[number].table)
-            context.isHolding = true
+            context.transaction = unsafe transaction.pointee.id
             context.step = .stamp
             PackedCommand([Array("watch".utf8), watched[number].key]).withWords { words in
                 unsafe post(
@@ -253,7 +295,7 @@ extension Shard {
         _ entry: CommandQueue.Entry, _ words: RESPWords
     ) -> Bool {
         var context = entry.context
-        context.isHolding = true
+        context.transaction = unsafe transaction.pointee.id
         switch reach(of: entry.facts, words, context) {
         case .here where entry.facts.firstKey == 0 && entry.facts.command != .scan:
             unsafe answerHere(transaction, number, entry, words)
@@ -264,6 +306,11 @@ extension Shard {
         case .many:
             // What its parts do depends on what came before, and the other way round.
             guard unsafe transaction.pointee.pending == 0 else { return false }
+            // A step's parts go together or not at all.
+            guard unsafe awaited.hasFree(state.pointee.shardCount) else {
+                unsafe stall(transaction)
+                return false
+            }
             return unsafe sendParts(transaction, number, entry.facts, context, words)
         }
     }
@@ -363,12 +410,20 @@ extension Shard {
         for number in unsafe transaction.pointee.replies.indices {
             unsafe reply += transaction.pointee.replies[number]
         }
-        unsafe end(transaction, reply)
+        guard unsafe !transaction.pointee.lasts.isEmpty else {
+            return unsafe end(transaction, reply)
+        }
+        // Its keys are held until its end is as safe as the node promises: nobody sees what might
+        // yet turn out never to have been.
+        unsafe decide(transaction, reply)
     }
 
-    private mutating func end(
+    mutating func end(
         _ transaction: UnsafeMutablePointer<RESPTransaction>, _ reply: [UInt8]
     ) {
+        reserveLogNoMore(unsafe transaction.pointee.reservedBytes)
+        let resp = unsafe resp
+        if unsafe transaction.pointee.writes { unsafe resp.pointee.underWay -= 1 }
         for (shard, _) in unsafe transaction.pointee.claims {
             unsafe askRelease(transaction.pointee.id, of: shard)
         }

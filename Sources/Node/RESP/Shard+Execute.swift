@@ -11,7 +11,10 @@ extension Shard {
         tally.commands &+= 1
         unsafe resp.pointee.namesEvents = true
         if context.step == .whole {
+            let isTogether = !facts.hasOneKey && mayWriteSeveral(facts, words)
+            if isTogether { beginTogether() }
             executeWhole(facts, words, context, into: &out)
+            if isTogether { endTogether() }
         } else {
             executeStep(facts, words, context, into: &out)
         }

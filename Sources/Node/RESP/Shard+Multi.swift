@@ -86,8 +86,7 @@ extension Shard {
             guard let facts else { return true }
             var queue = CommandQueue()
             queue.append(facts, context, words)
-            begin(index, .watch, queue, watched: [])
-            return true
+            return begin(index, .watch, queue, watched: [])
         }
         for place in 1..<words.count {
             let key = unsafe words[place]
@@ -140,8 +139,11 @@ extension Shard {
             for one in watched where shard(of: one) != number { isLocal = false }
         }
         guard isLocal else {
-            begin(index, .exec, queue, watched: watched)
-            return true
+            if begin(index, .exec, queue, watched: watched) { return true }
+            // Looked at again next turn.
+            unsafe session.pointee.queue = queue
+            unsafe session.pointee.watched = watched
+            return false
         }
         for one in watched {
             let stamp = unsafe one.key.withUnsafeBytes { unsafe self.stamp($0, one.table) }
@@ -155,6 +157,8 @@ extension Shard {
         unsafe state.pointee.out.array(queue.entries.count)
         unsafe state.pointee.isInTransaction = true
         defer { unsafe state.pointee.isInTransaction = false }
+        let writes = queue.writes
+        if writes { beginTogether() }
         for number in queue.entries.indices {
             let facts = queue.entries[number].facts
             queue.withWords(number) { words in
@@ -168,6 +172,7 @@ extension Shard {
                 }
             }
         }
+        if writes { endTogether() }
         return true
     }
 

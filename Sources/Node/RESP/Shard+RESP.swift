@@ -229,6 +229,11 @@ extension Shard {
         guard unsafe state.pointee.out.count > 0 else { return }
         let told = unsafe state.pointee.told
         if commitPoint.waitsForDisk, commitPoint.mustHold(told) {
+            guard awaited.hasFree else {
+                unsafe state.pointee.told = 0
+                unsafe state.pointee.out.removeAll()
+                return close(index)
+            }
             let ticket = awaitAnswer(index, [])
             unsafe holdReply(state.pointee.out.written, telling: told, to: number, ticket: ticket)
         } else if hasReplyRoom(index) {

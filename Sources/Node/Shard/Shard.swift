@@ -62,6 +62,8 @@ import Wire
     /// Decides on logins; the first shard has it.
     let desk: UnsafeMutablePointer<AccountDesk>?
 
+    /// Which transaction the records belong to that are logged now.
+    var logged = LogMark()
     /// What serving RESP takes.
     let resp: UnsafeMutablePointer<RESPState>
     var awaited: AwaitedPool
@@ -236,6 +238,7 @@ import Wire
             resumeRunnable()
             resumeGathers()
             resumeTransactions()
+            endDecided()
             expireTimers()
             tendKeyspace()
             goOnSnapshot()
@@ -255,7 +258,7 @@ import Wire
     private mutating func sleep() -> UInt64? {
         if dirty.count > 0 || hasUnpublished() || hasToTell() || hasToFanOut() { return 0 }
         if runnable.count > 0 { return pool.isExhausted ? Self.exhaustedRetryMs : 0 }
-        if tendsOn || snapshotGoesOn || dumpGoesOn { return 0 }
+        if tendsOn || snapshotGoesOn || dumpGoesOn || hasDecided() { return 0 }
         var wakeMs = timers.nextDeadlineMs
         if hasBacklog() { wakeMs = nowMs + Self.backlogRetryMs }
         if let due = keyspace.nextTendMs {
@@ -263,8 +266,10 @@ import Wire
             wakeMs = min(wakeMs ?? UInt64.max, nowMs + inMs)
         }
         if let retry = acceptRetryMs { wakeMs = min(wakeMs ?? retry, retry) }
-        if let keeper = unsafe keeper, let due = unsafe keeper.pointee.nextDueMs {
-            wakeMs = min(wakeMs ?? due, due)
+        if let keeper = unsafe keeper {
+            // Written by what went on when the commit point let go of its replies.
+            if unsafe keeper.pointee.hasUnwritten { return 0 }
+            if let due = unsafe keeper.pointee.nextDueMs { wakeMs = min(wakeMs ?? due, due) }
         }
         if let due = nextTimedSnapshotMs { wakeMs = min(wakeMs ?? due, due) }
         let timeout = wakeMs.map { $0 > nowMs ? $0 - nowMs : 0 }
