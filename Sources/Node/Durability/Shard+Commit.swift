@@ -47,6 +47,7 @@ extension Shard {
         // What had to make room is none of the transaction's business.
         if logged.transaction != 0, change.kind != .evicted {
             record.transaction = logged.transaction
+            if logged.last == 0 { logged.first = change.position }
             logged.last = change.position
         }
         unsafe keeper.pointee.append(record)

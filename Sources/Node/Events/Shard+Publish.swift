@@ -47,12 +47,13 @@ extension Shard {
     mutating func tellChanges() {
         guard publisher.isHeard else { return }
         if publisher.behindCount > 0 { catchUpOutlets() }
+        let limit = tellable
         var cursor = publisher.told
         var answered = 0
         while true {
             while answered < publisher.answers.count,
                 publisher.answers[answered].seq <= publisher.toldSeq,
-                publisher.answers[answered].position <= commitPoint.safe
+                publisher.answers[answered].position <= limit
             {
                 tell(publisher.answers[answered])
                 answered += 1
@@ -63,7 +64,7 @@ extension Shard {
                 break
             }
             guard let change = publisher.recent.look(&cursor),
-                change.entry.position <= commitPoint.safe
+                change.entry.position <= limit
             else { break }
             tell(change, at: cursor)
             publisher.recent.advance(&cursor, over: change)
@@ -79,7 +80,7 @@ extension Shard {
     /// Whether there is something to tell that waits for nothing but the next turn.
     mutating func hasToTell() -> Bool {
         guard let first = publisher.answers.first else { return false }
-        return first.position <= commitPoint.safe
+        return first.position <= tellable
     }
 
     private mutating func tell(_ change: RecentChanges.Look, at cursor: RecentChanges.Cursor) {

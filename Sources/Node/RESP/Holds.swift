@@ -154,6 +154,7 @@ extension Shard {
     mutating func releaseHold(_ transaction: UInt64) {
         let state = unsafe resp
         unsafe state.pointee.holds.release(transaction)
+        unsafe state.pointee.undecided.removeAll { $0.id == transaction }
         // What goes on may be a transaction that ends at once, and so on for as many as wait.
         guard unsafe !state.pointee.isReleasing else { return }
         unsafe state.pointee.isReleasing = true

@@ -119,6 +119,7 @@ extension Shard {
         logged = LogMark(transaction: head.context.transaction)
         unsafe execute(head.facts, words, head.context, into: &state.pointee.out)
         let last = logged.last
+        noteUndecided(logged)
         logged = mark
         let reply = unsafe UnsafeRawBufferPointer(rebasing: state.pointee.out.written[start...])
         if head.ticket != 0 {

@@ -27,6 +27,8 @@ import Wire
     var nextTransaction: UInt64 = 1
     /// A release is letting others go on: one that comes of that is carried out by it.
     var isReleasing = false
+    /// Transactions that have written here and are not released: their first records, in order.
+    var undecided: [(id: UInt64, position: CommitPosition)] = []
     /// Transactions that write and have begun here.
     var underWay = 0
     /// Those that wait for a snapshot to end: it must not end while one is under way.

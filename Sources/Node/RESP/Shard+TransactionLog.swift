@@ -3,10 +3,11 @@ import Keyspace
 import Machine
 import Wire
 
-/// Which transaction the records belong to that are logged now, and where its last one stands.
+/// Which transaction the records belong to that are logged now, and where they stand.
 struct LogMark: BitwiseCopyable {
     /// 0: none.
     var transaction: UInt64 = 0
+    var first: CommitPosition = 0
     var last: CommitPosition = 0
     /// Room for its end is kept in the log.
     var keepsRoom = false
@@ -53,6 +54,24 @@ extension Shard {
     }
 
     // MARK: Over shards
+
+    /// A part of a transaction has written here: nobody hears of that before it is decided.
+    mutating func noteUndecided(_ mark: LogMark) {
+        guard mark.transaction != 0, mark.last > 0 else { return }
+        let state = unsafe resp
+        guard unsafe !state.pointee.undecided.contains(where: { $0.id == mark.transaction })
+        else { return }
+        unsafe state.pointee.undecided.append((mark.transaction, mark.first))
+    }
+
+    /// Up to where listeners may be told of changes: what is safe, and before what a transaction
+    /// has written here that has not come to its end.
+    var tellable: CommitPosition {
+        mutating get {
+            guard let first = unsafe resp.pointee.undecided.first else { return commitPoint.safe }
+            return min(commitPoint.safe, first.position - 1)
+        }
+    }
 
     mutating func reserveLog(_ bytes: Int) -> Bool {
         guard let keeper = unsafe keeper else { return false }
