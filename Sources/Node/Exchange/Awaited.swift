@@ -40,6 +40,13 @@ import Machine
     /// Requests of one shard that can be under way on others at a time.
     static let capacity = 16 * 1024
     static let none = UInt32.max
+    /// Requests leave so many places free for transactions: what has its keys may wait for no
+    /// place that is taken by what waits for those keys.
+    private static let keptForTransactions = 1024
+    /// And of those, transactions that still ask for their keys leave so many to those that have them.
+    static let keptForHolders = 512
+    /// What a request may need: a place for itself, and one for replies gathered before it.
+    private static let placesPerRequest = 2
     /// 16 MiB of a shard at most, when all of its places were in use at a time.
     private static let keptBytesMax = 1024
     /// For work whose answer nobody waits for: no place has it.
@@ -67,6 +74,9 @@ import Machine
     }
 
     var hasFree: Bool { freeCount > 0 || untouched < Self.capacity }
+
+    /// Whether a request may be looked at that may need places.
+    var hasFreeForRequest: Bool { hasFree(Self.keptForTransactions + Self.placesPerRequest) }
 
     /// Whether so many can be taken.
     func hasFree(_ count: Int) -> Bool { freeCount + Self.capacity - untouched >= count }

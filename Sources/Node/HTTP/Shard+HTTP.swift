@@ -38,7 +38,7 @@ extension Shard {
                 break
             }
             // The answer may come from another shard, and what was gathered before it from the disk.
-            if !hasReplyRoom(index) || !awaited.hasFree(2) {
+            if !hasReplyRoom(index) || !awaited.hasFreeForRequest {
                 makeRunnable(index)
                 break
             }

@@ -47,8 +47,7 @@ extension Shard {
         guard mustSend || target == number || mailbox(to: target).hasRoom(size) else {
             return false
         }
-        // What is gathered may take a place as well.
-        guard awaited.hasFree(2) else {
+        guard awaited.hasFreeForRequest else {
             guard mustSend else { return false }
             unsafe state.pointee.out.error(Self.busy)
             return true

@@ -32,8 +32,7 @@ extension Shard {
         watched: [WatchedKey]
     ) -> Bool {
         let state = unsafe resp
-        // What is gathered may take a place as well.
-        guard awaited.hasFree(2) else {
+        guard awaited.hasFreeForRequest else {
             guard unsafe state.pointee.mustSend else { return false }
             unsafe state.pointee.out.error(Self.busy)
             return true
@@ -135,6 +134,9 @@ extension Shard {
         guard unsafe held < transaction.pointee.claims.count else {
             return unsafe isHeld(transaction)
         }
+        guard awaited.hasFree(AwaitedPool.keptForHolders + 1) else {
+            return unsafe stall(transaction)
+        }
         guard
             let ticket = unsafe takePlace(transaction, RESPTransaction.grantSlot)
         else { return }
@@ -233,10 +235,11 @@ extension Shard {
             RESPTransaction.Part(shard: shard(of: $0), words: [])
         }
         guard let facts = unsafe Self.facts(.watch, resp) else { return }
+        let isWatch = unsafe transaction.pointee.kind == .watch
         unsafe transaction.pointee.isSending = true
         for number in watched.indices {
             // Where nothing can be awaited for it, it counts as changed.
-            guard awaited.hasFree else { continue }
+            guard awaited.hasFree(isWatch ? AwaitedPool.keptForHolders + 1 : 1) else { continue }
             guard
                 let ticket = unsafe takePlace(transaction, RESPTransaction.partSlot + number)
             else { continue }

@@ -146,7 +146,7 @@ extension Shard {
         if unsafe connections[Int(index)].flags.isDisjoint(with: [.diverted, .gathering]) {
             return unsafe !connections[Int(index)].flags.contains(.closeAfterReply)
         }
-        return mayServe(index) && hasReplyRoom(index)
+        return mayServe(index) && hasReplyRoom(index) && awaited.hasFreeForRequest
     }
 
     /// A command that is longer than what came at once: its bytes are gathered, under the budget

@@ -206,7 +206,7 @@ extension Shard {
             unsafe heard(gather, slot, outcome.status, UnsafeRawBufferPointer(body))
             return true
         }
-        guard awaited.hasFree else { return false }
+        guard awaited.hasFreeForRequest else { return false }
         let place = awaited.take(for: Connection.noBlock, [])
         unsafe awaited.places[Int(place)].gather = unsafe gather
         unsafe awaited.places[Int(place)].slot = UInt32(slot)

@@ -151,7 +151,7 @@ extension Shard {
         _ index: UInt32, _ session: UnsafeMutablePointer<WebSocketSession>,
         _ id: UnsafeRawBufferPointer
     ) -> UInt64? {
-        guard awaited.hasFree else { return nil }
+        guard awaited.hasFreeForRequest else { return nil }
         let place = awaited.take(for: Connection.noBlock, [])
         let question = UnsafeMutablePointer<SocketQuestion>.allocate(capacity: 1)
         unsafe question.initialize(
