@@ -1,4 +1,5 @@
 import CZstd
+import Keyspace
 import Simulation
 
 @testable import Journal
@@ -104,11 +105,40 @@ struct Directory {
         }
     }
 
+    /// Puts what is read into a keyspace, lists by what was done to them.
+    private func replay(_ disk: SimulatedDisk) {
+        var settings = Keyspace.Settings(seed: 1)
+        settings.segmentBytes = 64 << 10
+        settings.addressBytes = 16 << 20
+        settings.tombstonesMax = 64
+        guard let recovery = try? Recovery.open(disk), let verdicts = try? recovery.examine(disk)
+        else { return }
+        do {
+            var keyspace = try Keyspace.make(settings)
+            let hashing = keyspace.hashing
+            var replay = Replay()
+            try recovery.read(
+                disk, for: 0, of: 1, verdicts: verdicts,
+                passedOver: {
+                    replay.passOver($0, Key(0, $0.key, hashing), owner: .anonymous, at: 0)
+                }
+            ) { record in
+                guard record.key.count > 0 else { return }
+                let key = Key(0, record.key, hashing)
+                _ = replay.take(copy record, key, owner: .anonymous, at: 0, into: &keyspace)
+            }
+            keyspace.audit()
+        } catch {
+            // A refusal is an answer.
+        }
+    }
+
     /// Reads the directory with these bytes at a path, as a start would and as a check does.
     func read(_ path: String, _ bytes: [UInt8]) {
         let bent = disk.copy()
         bent.place(path, bytes)
         var sum = 0
+        replay(bent)
         if let recovery = try? Recovery.open(bent), let verdicts = try? recovery.examine(bent) {
             for shard in 0..<3 {
                 try? recovery.read(

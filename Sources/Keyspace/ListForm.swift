@@ -131,10 +131,14 @@ public struct ListForm {
             if byte < 128 { break }
             shift += 7
         }
-        let total = length + 2 * Self.lengthBytes(length)
-        guard at - place == Self.lengthBytes(length), place + total <= used,
-            self.place(before: place + total) == place
-        else { return nil }
+        let lengthBytes = Self.lengthBytes(length)
+        let total = length + 2 * lengthBytes
+        guard at - place == lengthBytes, place + total <= used else { return nil }
+        // Behind it the length again, in reverse order.
+        for byte in 0..<lengthBytes {
+            let last = front + place + total - 1
+            guard unsafe value[last - byte] == value[front + place + byte] else { return nil }
+        }
         return total
     }
 
@@ -155,6 +159,7 @@ public struct ListForm {
     func fits(_ splice: ListSplice) -> Bool {
         let inserted = unsafe splice.inserted
         let spare = Keyspace.valueBytesMax / 2 - used
+        guard front >= Self.headBytes, unsafe front + used <= value.count else { return false }
         guard splice.place >= 0, splice.removed >= 0, splice.place <= used,
             splice.removed <= used - splice.place, inserted.count <= spare,
             let gone = elements(between: splice.place..<(splice.place + splice.removed)),
