@@ -150,7 +150,7 @@ extension CommandTable {
                     "[command-name [command-name ...]]", "What they are for.",
                     "O(N) for N commands"),
                 CommandRow(
-                    sub: "getkeys", -3, [.loading, .stale], .server, "2.8.13",
+                    sub: "getkeys", -4, [.loading, .stale], .server, "2.8.13",
                     "command [arg [arg ...]]", "Which arguments of a command are keys."),
                 CommandRow(
                     sub: "help", 2, [.loading, .stale], .server, "5.0.0", "",
