@@ -67,13 +67,16 @@ enum LZF {
         guard bytes.count > bytesMin else { return nil }
         var packed: [UInt8] = []
         packed.reserveCapacity(bytes.count)
-        // Where three bytes with this hash were seen last.
-        var places = [Int32](repeating: -1, count: 1 << 12)
+        // Where three bytes with this hash were seen last. A short string gets a small table: to
+        // clear a large one would take longer than to pack it.
+        let bits = min(12, Int.bitWidth - bytes.count.leadingZeroBitCount)
+        var places = [Int32](repeating: -1, count: 1 << bits)
+        let shift = UInt32(32 - bits)
         var literals = 0
         var at = 0
         while at + 2 < bytes.count {
             let three = UInt32(bytes[at]) << 16 | UInt32(bytes[at + 1]) << 8 | UInt32(bytes[at + 2])
-            let hash = Int((three &* 0x9E37_79B1) >> 20)
+            let hash = Int((three &* 0x9E37_79B1) >> shift)
             let seen = Int(places[hash])
             places[hash] = Int32(truncatingIfNeeded: at)
             guard seen >= 0, at - seen <= distanceMax, bytes[seen] == bytes[at],

@@ -100,7 +100,7 @@ public struct RDBWriter {
         if element.count > Self.nodeBytesMax {
             endNode()
             Self.length(RDBFormat.Container.plain, &nodes)
-            string(element, into: &nodes)
+            Self.string(element, compresses: compresses, into: &nodes)
             nodeCount += 1
             return
         }
@@ -139,7 +139,7 @@ public struct RDBWriter {
         listpack[4] = UInt8(truncatingIfNeeded: listpackCount)
         listpack[5] = UInt8(truncatingIfNeeded: listpackCount >> 8)
         Self.length(RDBFormat.Container.packed, &nodes)
-        string(listpack, into: &nodes)
+        Self.string(listpack, compresses: compresses, into: &nodes)
         nodeCount += 1
         clearListpack()
     }
@@ -229,10 +229,13 @@ public struct RDBWriter {
         }
     }
 
-    private mutating func string(_ text: [UInt8]) { string(text, into: &bytes) }
+    private mutating func string(_ text: [UInt8]) {
+        Self.string(text, compresses: compresses, into: &bytes)
+    }
 
-    private func string(_ text: [UInt8], into out: inout [UInt8]) {
-        if let number = Self.number(text, digitsMax: 10), let small = Int32(exactly: number) {
+    /// Static: a method would hold a copy of the writer, and every append would copy what there is.
+    private static func string(_ text: [UInt8], compresses: Bool, into out: inout [UInt8]) {
+        if let number = number(text, digitsMax: 10), let small = Int32(exactly: number) {
             let width: Int
             switch small {
             case -(1 << 7)..<1 << 7: (width, _) = (1, out.append(0xC0))
@@ -244,12 +247,12 @@ public struct RDBWriter {
         }
         if compresses, let packed = LZF.pack(text) {
             out.append(0xC3)
-            Self.length(UInt64(packed.count), &out)
-            Self.length(UInt64(text.count), &out)
+            length(UInt64(packed.count), &out)
+            length(UInt64(text.count), &out)
             out.append(contentsOf: packed)
             return
         }
-        Self.length(UInt64(text.count), &out)
+        length(UInt64(text.count), &out)
         out.append(contentsOf: text)
     }
 
