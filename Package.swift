@@ -46,7 +46,10 @@ let package = Package(
                 "HTTP/README.md", "JSON/README.md", "RESP/README.md", "WebSocket/README.md",
             ],
             swiftSettings: strict),
-        .target(name: "Keyspace", exclude: ["README.md"], swiftSettings: strict),
+        .target(name: "CKeyspace"),
+        .target(
+            name: "Keyspace", dependencies: ["CKeyspace"], exclude: ["README.md"],
+            swiftSettings: strict),
         .target(name: "CJournal"),
         .target(
             name: "Journal", dependencies: ["Keyspace", "CJournal", "CZstd"],

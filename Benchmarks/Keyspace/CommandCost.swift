@@ -82,7 +82,8 @@ enum CommandCost {
                 hashes[place] = load.named(numbers[place]).hash
             }
             if isPrefetched {
-                for place in 0..<16 { seen &+= Int(load.space.prefetch(hashes[place])) }
+                for place in 0..<16 { load.space.prepare(hashes[place]) }
+                for place in 0..<16 { load.space.fetch(hashes[place]) }
             }
             for place in 0..<16
             where load.space.get(load.named(numbers[place]), at: Load.start) != nil { seen += 1 }

@@ -1,3 +1,5 @@
+internal import CKeyspace
+
 /// From a key's hash to its record: an extendible hash table whose segments are single pages.
 ///
 /// The top bits of the hash choose a page through a directory of page numbers; within the page,
@@ -73,17 +75,27 @@ struct Index: ~Copyable {
         return 0
     }
 
-    /// Touches the lines a lookup of this hash will need, without waiting for what they say.
-    ///
-    /// These are plain loads: independent chains of them overlap in the processor, and Swift has
-    /// no prefetch instruction to offer.
+    /// Has the line fetched that a lookup of this hash begins with.
     @inline(__always)
-    func touch(_ hash: UInt64) -> UInt8 {
-        let page = unsafe page(of: hash)
-        let line = unsafe page + Index.home(hash) << 6
+    func fetchBucket(_ hash: UInt64) {
+        unsafe nt_prefetch(page(of: hash) + Index.home(hash) << 6)
+    }
+
+    /// Has the lines fetched of the record that this hash most likely belongs to, and answers which
+    /// that is; 0 where the bucket has none. Its key was not looked at.
+    @inline(__always)
+    func fetchRecord(_ hash: UInt64) -> Ref {
+        let line = unsafe page(of: hash) + Index.home(hash) << 6
         let hits = unsafe Index.hits(line, Index.pattern(hash))
         guard hits != 0 else { return 0 }
-        return records[unsafe Index.ref(line, Index.slot(hits))].recency
+        let ref = unsafe Index.ref(line, Index.slot(hits))
+        // What follows the first lines of a longer one the processor fetches by itself.
+        let start = unsafe records[ref].base
+        unsafe nt_prefetch(start)
+        unsafe nt_prefetch(start + 64)
+        unsafe nt_prefetch(start + 128)
+        unsafe nt_prefetch(start + 192)
+        return ref
     }
 
     /// The record of this hash for which `accept` holds: whoever remembers a record over time

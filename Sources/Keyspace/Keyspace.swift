@@ -187,13 +187,32 @@ public struct Keyspace: ~Copyable {
         return isVisible(records[ref], at: now) ? stamp : ~stamp
     }
 
-    /// Touches the memory a `get` of this hash will need, without waiting for it.
+    /// The same for who has called `fetch` since the last change: `near` is what it answered.
+    @inline(__always)
+    public func get(_ key: Key, near: FetchedRecord, at now: Int64) -> Record? {
+        let ref = near.ref
+        guard ref != 0, unsafe records[ref].isNamed(key.table, key.bytes) else {
+            return get(key, at: now)
+        }
+        let record = records[ref]
+        guard isVisible(record, at: now) else { return nil }
+        if tracksRecency { record.touch(recency) }
+        return record
+    }
+
+    /// Has the processor fetch what a lookup of this hash begins with, without waiting for it.
     ///
-    /// Called for all hashes of a pipeline, in a loop that does nothing else, before the first
-    /// request is carried out, it lets the processor fetch many records at once: a GET among a
-    /// million records then costs a third (`keyspace-bench speed`). The answer means nothing;
-    /// adding it to something keeps the compiler from leaving the loads out.
-    public func prefetch(_ hash: UInt64) -> UInt8 { index.touch(hash) }
+    /// Called for all hashes of a pipeline, then `fetch` for all of them, then the commands are carried
+    /// out: so the processor waits for the memory of many records at once, and not for one after
+    /// another.
+    @inline(__always)
+    public func prepare(_ hash: UInt64) { index.fetchBucket(hash) }
+
+    /// Has the processor fetch the record that this hash most likely belongs to.
+    @inline(__always) @discardableResult
+    public func fetch(_ hash: UInt64) -> FetchedRecord {
+        FetchedRecord(ref: index.fetchRecord(hash))
+    }
 
     /// How many live records a table has; expired ones count until they are taken out.
     public func count(of table: TableNumber) -> Int {
@@ -317,4 +336,11 @@ public struct Keyspace: ~Copyable {
         unsafe tables = unsafe larger
         tablesCapacity = capacity
     }
+}
+
+/// A record that was asked for ahead of its command; good until the next change.
+public struct FetchedRecord: BitwiseCopyable, Sendable {
+    let ref: Ref
+
+    public static let none = FetchedRecord(ref: 0)
 }

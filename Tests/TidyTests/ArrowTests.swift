@@ -5,7 +5,7 @@ import Testing
 private let arrows: [String: Set<String>] = [
     "Machine": ["CLiburing", "CMachine", "Glibc", "Synchronization"],
     "Wire": ["Glibc"],
-    "Keyspace": ["Glibc"],
+    "Keyspace": ["CKeyspace", "Glibc"],
     "Journal": ["Keyspace", "CJournal", "CZstd", "Glibc"],
     "Identity": ["COpenSSL", "Glibc"],
     "Cluster": ["Keyspace", "Glibc"],

@@ -46,8 +46,6 @@ import Wire
     var mustSend = false
     /// The reply to what is sent now is not wanted.
     var mutes = false
-    /// Adds up what `prefetch` answers, so that its loads are not left out.
-    var sink: UInt8 = 0
 
     init(shard: Int) { nextID = UInt64(shard) + 1 }
 }

@@ -13,7 +13,7 @@ extension Shard {
     private static var gatheredBytesMax: Int { 32 * 1024 }
     /// A command of which this much is here, or is known to be missing, gets memory of its own.
     private static var gatherFrom: Int { 4096 }
-    /// Commands whose records are fetched ahead: as many as are carried out in a go.
+    /// Commands whose records are fetched ahead.
     private static var lookedAheadMax: Int { 32 }
 
     // MARK: The session
@@ -127,14 +127,20 @@ extension Shard {
         guard let (first, next) = unsafe RESPLookahead.key(bytes, at: 0), next < bytes.count
         else { return }
         var (key, at) = (first, next)
-        var sink: UInt8 = 0
-        for _ in 0..<Self.lookedAheadMax {
+        let hashes = unsafe aheadHashes
+        var count = 0
+        while true {
             let name = unsafe UnsafeRawBufferPointer(rebasing: bytes[key])
-            sink &+= unsafe keyspace.prefetch(keyspace.hashing.hash(table, name))
-            guard let (following, end) = unsafe RESPLookahead.key(bytes, at: at) else { break }
+            let hash = unsafe keyspace.hashing.hash(table, name)
+            keyspace.prepare(hash)
+            unsafe hashes[count] = hash
+            count &+= 1
+            guard count < Self.lookedAheadMax,
+                let (following, end) = unsafe RESPLookahead.key(bytes, at: at)
+            else { break }
             (key, at) = (following, end)
         }
-        unsafe resp.pointee.sink &+= sink
+        for place in 0..<count { unsafe keyspace.fetch(hashes[place]) }
     }
 
     /// Whether the pipeline's next command may be looked at in this go.

@@ -69,6 +69,9 @@ import Wire
     var awaited: AwaitedPool
     /// Where a reply is written that is not to be sent before others.
     let aside: UnsafeMutablePointer<UInt8>
+    /// What is asked of the keyspace ahead of need, within a call.
+    let aheadReads: UnsafeMutablePointer<PlainRead>
+    let aheadHashes: UnsafeMutablePointer<UInt64>
     /// The place such a reply is meant for, while it is written; else the connection's last.
     var asidePlace = AwaitedPool.none
     /// Requests about many keys that found a mailbox full.
@@ -174,6 +177,8 @@ import Wire
         unsafe head.initialize(to: HTTPRequestHead())
         unsafe scratch = .allocate(capacity: Self.scratchBytes)
         unsafe aside = .allocate(capacity: BlockPool.blockBytes)
+        unsafe aheadReads = .allocate(capacity: PlainRead.aheadMax)
+        unsafe aheadHashes = .allocate(capacity: PlainRead.hashesMax)
         unsafe listenerFDs = .allocate(capacity: Self.listenersMax)
         unsafe listenerFDs.initialize(repeating: -1, count: Self.listenersMax)
         unsafe resp = .allocate(capacity: 1)
@@ -233,6 +238,7 @@ import Wire
             let batch = unsafe driver.wait(timeoutMs: sleep())
             unsafe state.pointee.wakeFlags[number].wakeUp()
             beginTurn()
+            unsafe fetchAhead(batch)
             for place in 0..<batch.count { unsafe act(on: batch[place]) }
             readMailboxes()
             resumeRunnable()

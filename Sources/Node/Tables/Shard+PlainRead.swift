@@ -94,41 +94,47 @@ extension Shard {
         var writer = unsafe ByteWriter(aside, capacity: 0)
         var used = 0
         var answered: Int32 = 0
-        while keyAt > 0, answered < requestsMax {
-            let raw = unsafe UnsafeRawBufferPointer(start: bytes + used, count: count &- used)
-            guard
-                let (keyEnd, headEnd) = unsafe heads.recallPlainRead(
-                    raw.bytes, keyPlace: keyAt, connection: index, limits: settings.limits),
-                keyEnd > keyAt, keyEnd &- keyAt <= Key.bytesMax
-            else { break }
-            let name = unsafe UnsafeRawBufferPointer(rebasing: raw[keyAt..<keyEnd])
-            guard unsafe isAlone || shard(of: name, in: table) == number else { break }
-            let key = unsafe Key(table, name, hash: keyspace.hashing.hash(table, name))
-            guard let record = keyspace.get(key, at: wallMs), !commitPoint.mustHold(record) else {
-                break
+        let reads = unsafe aheadReads
+        answering: while keyAt > 0, answered < requestsMax {
+            // All of a pipeline's records are asked for before the first of them is needed.
+            var asked = 0
+            var at = used
+            while keyAt > 0, asked < PlainRead.aheadMax, answered &+ Int32(asked) < requestsMax {
+                let raw = unsafe UnsafeRawBufferPointer(start: bytes + at, count: count &- at)
+                guard
+                    let (keyEnd, headEnd) = unsafe heads.recallPlainRead(
+                        raw.bytes, keyPlace: keyAt, connection: index, limits: settings.limits),
+                    keyEnd > keyAt, keyEnd &- keyAt <= Key.bytesMax
+                else { break }
+                let name = unsafe UnsafeRawBufferPointer(rebasing: raw[keyAt..<keyEnd])
+                guard unsafe isAlone || shard(of: name, in: table) == number else { break }
+                let hash = unsafe keyspace.hashing.hash(table, name)
+                unsafe reads[asked] = PlainRead(
+                    key: at &+ keyAt, keyEnd: at &+ keyEnd, end: at &+ headEnd, hash: hash,
+                    record: .none)
+                asked &+= 1
+                // The first of a turn's requests is asked for already.
+                if asked > 1 { keyspace.prepare(hash) }
+                at &+= headEnd
+                keyAt = unsafe plainTable.keyPlace(in: bytes + at, count: count &- at)
             }
-            if plainOwner.number != record.owner.rawValue {
-                guard plainOwner.remember(record.owner.rawValue, owners) else { break }
+            guard asked > 0 else { break }
+            if asked > 1 {
+                for place in 0..<asked {
+                    unsafe reads[place].record = unsafe keyspace.fetch(reads[place].hash)
+                }
             }
-            let digits = ByteWriter.decimalDigits(of: record.version)
-            guard
-                let size = RecordText.plainByteCount(
-                    record, ownerCount: unsafe plainOwner.name.count, versionDigits: digits)
-            else { break }
-            // Asked for only now, and for what fits: a block without bytes would be sent as such.
-            guard size <= BlockPool.blockBytes &- Self.headBytesMax else { break }
-            if answered == 0 { writer = self.writer(index) }
-            guard writer.hasRoom(size &+ Self.headBytesMax) else { break }
-            let headCount = okHead.prepare(contentLength: size)
-            let place = unsafe UnsafeMutableRawPointer(
-                writer.reserve(headCount &+ EntityTag.fieldBytes &+ digits &+ size))
-            unsafe okHead.copyPrepared(to: place)
-            let body = unsafe EntityTag.writeField(
-                version: record.version, stamp: record.stamp, to: place + headCount)
-            unsafe RecordText.writePlain(record, owner: plainOwner.name, to: body)
-            used &+= headEnd
-            answered &+= 1
-            keyAt = unsafe plainTable.keyPlace(in: bytes + used, count: count &- used)
+            for place in 0..<asked {
+                let read = unsafe reads[place]
+                let name = unsafe UnsafeRawBufferPointer(
+                    start: bytes + read.key, count: read.keyEnd &- read.key)
+                let key = unsafe Key(table, name, hash: read.hash)
+                guard answerPlain(key, read.record, index, answered == 0, &writer) else {
+                    break answering
+                }
+                used = read.end
+                answered &+= 1
+            }
         }
         guard answered > 0 else { return 0 }
         unsafe connection.pointee.turnRequests &-= answered
@@ -140,4 +146,88 @@ extension Shard {
         commit(index, writer)
         return used
     }
+    /// Writes the answer to one of them; false where it is none, or has no room.
+    @inline(__always)
+    private mutating func answerPlain(
+        _ key: Key, _ near: FetchedRecord, _ index: UInt32, _ isFirst: Bool,
+        _ writer: inout ByteWriter
+    ) -> Bool {
+        guard let record = keyspace.get(key, near: near, at: wallMs),
+            !commitPoint.mustHold(record)
+        else { return false }
+        if plainOwner.number != record.owner.rawValue {
+            guard plainOwner.remember(record.owner.rawValue, owners) else { return false }
+        }
+        let digits = ByteWriter.decimalDigits(of: record.version)
+        guard
+            let size = RecordText.plainByteCount(
+                record, ownerCount: unsafe plainOwner.name.count, versionDigits: digits)
+        else { return false }
+        // Asked for only now, and for what fits: a block without bytes would be sent as such.
+        guard size <= BlockPool.blockBytes &- Self.headBytesMax else { return false }
+        if isFirst { writer = self.writer(index) }
+        guard writer.hasRoom(size &+ Self.headBytesMax) else { return false }
+        let headCount = okHead.prepare(contentLength: size)
+        let place = unsafe UnsafeMutableRawPointer(
+            writer.reserve(headCount &+ EntityTag.fieldBytes &+ digits &+ size))
+        unsafe okHead.copyPrepared(to: place)
+        let body = unsafe EntityTag.writeField(
+            version: record.version, stamp: record.stamp, to: place + headCount)
+        unsafe RecordText.writePlain(record, owner: plainOwner.name, to: body)
+        return true
+    }
+
+    /// Has the processor fetch the records that what just came asks for, before the first of it is
+    /// looked at: many connections with one request each are a pipeline, too.
+    mutating func fetchAhead(_ batch: UnsafeBufferPointer<Completion>) {
+        guard batch.count > 1, unsafe state.pointee.shardCount == 1 else { return }
+        let hashes = unsafe aheadHashes
+        var count = 0
+        for place in 0..<batch.count where count < PlainRead.hashesMax {
+            let completion = unsafe batch[place]
+            guard completion.kind == .received,
+                let hash = unsafe hashOfFirstKey(
+                    completion.index, driver.bytes(ofBuffer: completion.buffer),
+                    Int(completion.result))
+            else { continue }
+            keyspace.prepare(hash)
+            unsafe hashes[count] = hash
+            count &+= 1
+        }
+        for place in 0..<count { unsafe keyspace.fetch(hashes[place]) }
+    }
+
+    /// Of the first request in what a connection has received, if it is plain and whole.
+    @inline(__always)
+    private func hashOfFirstKey(
+        _ index: UInt32, _ bytes: UnsafePointer<UInt8>, _ count: Int
+    ) -> UInt64? {
+        if let session = unsafe connections[Int(index)].resp {
+            let all = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
+            guard let (key, _) = unsafe RESPLookahead.key(all, at: 0) else { return nil }
+            let name = unsafe UnsafeRawBufferPointer(rebasing: all[key])
+            return unsafe keyspace.hashing.hash(session.pointee.context.table, name)
+        }
+        let start = unsafe plainTable.keyPlace(in: bytes, count: count)
+        guard start > 0 else { return nil }
+        var end = start
+        let bound = min(count, start &+ 64)
+        while end < bound, unsafe bytes[end] != 0x20 { end &+= 1 }
+        let name = unsafe UnsafeRawBufferPointer(start: bytes + start, count: end &- start)
+        return unsafe keyspace.hashing.hash(plainTable.number, name)
+    }
+}
+
+/// A read of a pipeline, found and not yet answered: where it lies among the bytes.
+struct PlainRead: BitwiseCopyable {
+    /// As many are found before the first of them is answered.
+    static let aheadMax = 16
+    /// So many keys are asked for before what came with a turn is looked at.
+    static let hashesMax = 64
+
+    var key: Int
+    var keyEnd: Int
+    var end: Int
+    var hash: UInt64
+    var record: FetchedRecord
 }
