@@ -188,8 +188,9 @@ public struct Keyspace: ~Copyable {
     }
 
     /// The same for who has called `fetch` since the last change: `near` is what it answered.
-    @inline(__always)
-    public func get(_ key: Key, near: FetchedRecord, at now: Int64) -> Record? {
+    ///
+    /// It and the next two are `mutating`, because a call that isn't would copy the whole keyspace.
+    public mutating func get(_ key: Key, near: FetchedRecord, at now: Int64) -> Record? {
         let ref = near.ref
         guard ref != 0, unsafe records[ref].isNamed(key.table, key.bytes) else {
             return get(key, at: now)
@@ -205,12 +206,11 @@ public struct Keyspace: ~Copyable {
     /// Called for all hashes of a pipeline, then `fetch` for all of them, then the commands are carried
     /// out: so the processor waits for the memory of many records at once, and not for one after
     /// another.
-    @inline(__always)
-    public func prepare(_ hash: UInt64) { index.fetchBucket(hash) }
+    public mutating func prepare(_ hash: UInt64) { index.fetchBucket(hash) }
 
     /// Has the processor fetch the record that this hash most likely belongs to.
-    @inline(__always) @discardableResult
-    public func fetch(_ hash: UInt64) -> FetchedRecord {
+    @discardableResult
+    public mutating func fetch(_ hash: UInt64) -> FetchedRecord {
         FetchedRecord(ref: index.fetchRecord(hash))
     }
 

@@ -123,7 +123,7 @@ extension Shard {
     /// Has the processor fetch the records of a pipeline's commands, side by side, before the first is
     /// carried out. A lone command has nothing to wait for meanwhile.
     @inline(__always)
-    private func lookAhead(_ bytes: UnsafeRawBufferPointer, _ table: TableNumber) {
+    private mutating func lookAhead(_ bytes: UnsafeRawBufferPointer, _ table: TableNumber) {
         guard let (first, next) = unsafe RESPLookahead.key(bytes, at: 0), next < bytes.count
         else { return }
         var (key, at) = (first, next)

@@ -109,9 +109,12 @@ extension Shard {
                 let name = unsafe UnsafeRawBufferPointer(rebasing: raw[keyAt..<keyEnd])
                 guard unsafe isAlone || shard(of: name, in: table) == number else { break }
                 let hash = unsafe keyspace.hashing.hash(table, name)
-                unsafe reads[asked] = PlainRead(
-                    key: at &+ keyAt, keyEnd: at &+ keyEnd, end: at &+ headEnd, hash: hash,
-                    record: .none)
+                // Field by field: a whole one is copied by a call.
+                let read = unsafe reads + asked
+                unsafe read.pointee.key = at &+ keyAt
+                unsafe read.pointee.keyCount = keyEnd &- keyAt
+                unsafe read.pointee.end = at &+ headEnd
+                unsafe read.pointee.hash = hash
                 asked &+= 1
                 // The first of a turn's requests is asked for already.
                 if asked > 1 { keyspace.prepare(hash) }
@@ -119,20 +122,41 @@ extension Shard {
                 keyAt = unsafe plainTable.keyPlace(in: bytes + at, count: count &- at)
             }
             guard asked > 0 else { break }
-            if asked > 1 {
-                for place in 0..<asked {
-                    unsafe reads[place].record = unsafe keyspace.fetch(reads[place].hash)
-                }
+            for place in 0..<asked {
+                let read = unsafe reads + place
+                unsafe read.pointee.record = unsafe keyspace.fetch(read.pointee.hash)
             }
             for place in 0..<asked {
-                let read = unsafe reads[place]
+                let read = unsafe reads + place
                 let name = unsafe UnsafeRawBufferPointer(
-                    start: bytes + read.key, count: read.keyEnd &- read.key)
-                let key = unsafe Key(table, name, hash: read.hash)
-                guard answerPlain(key, read.record, index, answered == 0, &writer) else {
-                    break answering
+                    start: bytes + read.pointee.key, count: read.pointee.keyCount)
+                let key = unsafe Key(table, name, hash: read.pointee.hash)
+                guard
+                    let record = unsafe keyspace.get(key, near: read.pointee.record, at: wallMs),
+                    !commitPoint.mustHold(record)
+                else { break answering }
+                if plainOwner.number != record.owner.rawValue {
+                    guard plainOwner.remember(record.owner.rawValue, owners) else {
+                        break answering
+                    }
                 }
-                used = read.end
+                let digits = ByteWriter.decimalDigits(of: record.version)
+                guard
+                    let size = RecordText.plainByteCount(
+                        record, ownerCount: unsafe plainOwner.name.count, versionDigits: digits)
+                else { break answering }
+                // Asked for only now, and for what fits: a block without bytes would be sent so.
+                guard size <= BlockPool.blockBytes &- Self.headBytesMax else { break answering }
+                if answered == 0 { writer = self.writer(index) }
+                guard writer.hasRoom(size &+ Self.headBytesMax) else { break answering }
+                let headCount = okHead.prepare(contentLength: size)
+                let answer = unsafe UnsafeMutableRawPointer(
+                    writer.reserve(headCount &+ EntityTag.fieldBytes &+ digits &+ size))
+                unsafe okHead.copyPrepared(to: answer)
+                let body = unsafe EntityTag.writeField(
+                    version: record.version, stamp: record.stamp, to: answer + headCount)
+                unsafe RecordText.writePlain(record, owner: plainOwner.name, to: body)
+                unsafe used = read.pointee.end
                 answered &+= 1
             }
         }
@@ -146,37 +170,6 @@ extension Shard {
         commit(index, writer)
         return used
     }
-    /// Writes the answer to one of them; false where it is none, or has no room.
-    @inline(__always)
-    private mutating func answerPlain(
-        _ key: Key, _ near: FetchedRecord, _ index: UInt32, _ isFirst: Bool,
-        _ writer: inout ByteWriter
-    ) -> Bool {
-        guard let record = keyspace.get(key, near: near, at: wallMs),
-            !commitPoint.mustHold(record)
-        else { return false }
-        if plainOwner.number != record.owner.rawValue {
-            guard plainOwner.remember(record.owner.rawValue, owners) else { return false }
-        }
-        let digits = ByteWriter.decimalDigits(of: record.version)
-        guard
-            let size = RecordText.plainByteCount(
-                record, ownerCount: unsafe plainOwner.name.count, versionDigits: digits)
-        else { return false }
-        // Asked for only now, and for what fits: a block without bytes would be sent as such.
-        guard size <= BlockPool.blockBytes &- Self.headBytesMax else { return false }
-        if isFirst { writer = self.writer(index) }
-        guard writer.hasRoom(size &+ Self.headBytesMax) else { return false }
-        let headCount = okHead.prepare(contentLength: size)
-        let place = unsafe UnsafeMutableRawPointer(
-            writer.reserve(headCount &+ EntityTag.fieldBytes &+ digits &+ size))
-        unsafe okHead.copyPrepared(to: place)
-        let body = unsafe EntityTag.writeField(
-            version: record.version, stamp: record.stamp, to: place + headCount)
-        unsafe RecordText.writePlain(record, owner: plainOwner.name, to: body)
-        return true
-    }
-
     /// Has the processor fetch the records that what just came asks for, before the first of it is
     /// looked at: many connections with one request each are a pipeline, too.
     mutating func fetchAhead(_ batch: UnsafeBufferPointer<Completion>) {
@@ -226,7 +219,7 @@ struct PlainRead: BitwiseCopyable {
     static let hashesMax = 64
 
     var key: Int
-    var keyEnd: Int
+    var keyCount: Int
     var end: Int
     var hash: UInt64
     var record: FetchedRecord
