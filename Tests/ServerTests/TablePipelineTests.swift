@@ -191,9 +191,10 @@ import Testing
         }
         // Others are served meanwhile.
         for _ in 0..<50 { expect(404, try alice.get("/t/key/none")) }
-        let taken = server.figures.residentKiB - before
-        // 400 answers are 200 MB.
-        #expect(taken < 32_000, "\(taken) KiB")
+        let figures = server.figures
+        let taken = figures.residentKiB - before
+        // 400 answers are 200 MB. A sanitizer keeps what was freed.
+        #expect(taken < 32_000 || figures.isSanitized, "\(taken) KiB")
         for number in 0..<10 {
             let reply = try greedy[0].reply(withinMs: 30_000)
             guard reply.status == 200, reply.body.count > 500_000 else {
