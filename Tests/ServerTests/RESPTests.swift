@@ -122,6 +122,14 @@ import Wire
         #expect(try greeted.ask("GET", "none") == "nil")
     }
 
+    @Test func `the least rank that LPOS can be given is the first match from the end`() throws {
+        let server = try Server.start()
+        let redis = try RESPCaller(server)
+        #expect(try redis.ask("RPUSH", "list", "a", "b", "a", "c") == "4")
+        #expect(try redis.ask("LPOS", "list", "a", "RANK", "\(Int64.min)") == "2")
+        #expect(try redis.ask("LPOS", "list", "a", "RANK", "\(Int64.min + 1)") == "nil")
+    }
+
     @Test func `an end as far away as a number can say is told like any other`() throws {
         let server = try NodeShape.few[0].start()
         let redis = try RESPCaller(server)

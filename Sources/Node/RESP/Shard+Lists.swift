@@ -425,7 +425,8 @@ extension Shard {
             return
         }
         let isForward = rank > 0
-        var toSkip = Int64(clamping: rank.magnitude) - 1
+        // The least number has no opposite: Redis 7.0 takes it for the first match from the end.
+        var toSkip = rank == .min ? 0 : Int64(clamping: rank.magnitude) - 1
         let start = out.count
         var found: Int64 = 0
         var looked: Int64 = 0
