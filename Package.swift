@@ -65,7 +65,8 @@ let package = Package(
             name: "Node",
             dependencies: ["Machine", "Wire", "Keyspace", "Journal", "Identity", "Options"],
             exclude: [
-                "README.md", "Accounts/README.md", "Durability/README.md", "Events/README.md",
+                "README.md", "Accounts/README.md", "Shard/README.md", "Durability/README.md",
+                "Events/README.md",
                 "Operations/README.md", "RDB/README.md", "RESP/README.md", "Tables/README.md",
                 "WebSocket/README.md",
             ],

@@ -585,7 +585,7 @@ public struct LogWriter: ~Copyable {
 
     /// The oldest segment that a sync under way, or a later one, may still name. Those before it may
     /// be removed once a snapshot covers them: a removed file can't be synced.
-    public var unsyncedSequence: UInt32 {
+    private var unsyncedSequence: UInt32 {
         mutating get { unsafe place(trimmable).pointee.sequence }
     }
 

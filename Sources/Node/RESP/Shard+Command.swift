@@ -77,14 +77,6 @@ extension Shard {
         let isTaken = unsafe carryOut(index, session, facts, words)
         unsafe state.pointee.mutes = false
         guard isTaken else { return false }
-        if isLoading, !facts.flags.contains(.loading) {
-            unsafe state.pointee.out.error("LOADING Redis is loading the dataset in memory")
-            return true
-        }
-        if !facts.hasOneKey, let isKnown = knowsSubcommand(facts, words), !isKnown {
-            unsafe breakQueue(session)
-            return true
-        }
         if unsafe session.pointee.replies != .on {
             unsafe state.pointee.out.removeAll()
             unsafe state.pointee.told = 0

@@ -13,7 +13,7 @@ extension Shard {
     private static var gatheredBytesMax: Int { 32 * 1024 }
     /// A command of which this much is here, or is known to be missing, gets memory of its own.
     private static var gatherFrom: Int { 4096 }
-    /// Commands whose records are fetched ahead.
+    /// Commands whose records are fetched ahead; at most `fetchedAheadMax`, which there is room for.
     private static var lookedAheadMax: Int { 32 }
 
     // MARK: The session

@@ -178,7 +178,7 @@ import Wire
         unsafe scratch = .allocate(capacity: Self.scratchBytes)
         unsafe aside = .allocate(capacity: BlockPool.blockBytes)
         unsafe aheadReads = .allocate(capacity: PlainRead.aheadMax)
-        unsafe aheadHashes = .allocate(capacity: PlainRead.hashesMax)
+        unsafe aheadHashes = .allocate(capacity: Self.fetchedAheadMax)
         unsafe listenerFDs = .allocate(capacity: Self.listenersMax)
         unsafe listenerFDs.initialize(repeating: -1, count: Self.listenersMax)
         unsafe resp = .allocate(capacity: 1)
