@@ -141,6 +141,16 @@ public struct Recovery: Sendable {
         }
     }
 
+    /// About how many records `read` will bring to a shard: those of the snapshot.
+    public func recordsExpected(for shard: Int, of count: Int) -> Int {
+        guard let snapshot else { return 0 }
+        let blocks = snapshot.footer.blocks
+        if snapshot.header.epoch.shards != count {
+            return blocks.reduce(0) { $0 + Int($1.records) } / count
+        }
+        return blocks.reduce(0) { $0 + (Int($1.shard) == shard ? Int($1.records) : 0) }
+    }
+
     /// The transactions of each epoch that are not whole.
     public func undone(_ verdicts: [[LogSource.Verdict]]) -> [Set<UInt64>] {
         verdicts.map { TransactionsSeen.undone($0) }

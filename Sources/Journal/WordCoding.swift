@@ -182,50 +182,109 @@ struct WordCoding: ~Copyable {
         let words = unsafe Int(base.get(0, UInt16.self))
         guard words <= wordsMax, 2 + words + 4 <= coded.count else { return false }
         return unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: words + 1) {
-            starts in
+            list in
+            // Of each word: where it is, and in the lowest byte how long.
             var at = 2 + words
             for number in 0..<words {
-                unsafe starts[number] = UInt32(at)
                 let count = unsafe Int(base.get(2 + number, UInt8.self))
                 if count > wordBytesMax { return false }
+                unsafe list[number] = UInt32(at << 8 | count)
                 at += count
             }
-            unsafe starts[words] = UInt32(at)
             guard at + 4 <= coded.count,
                 unsafe Int(base.get(at, UInt32.self)) == coded.count - at - 4
             else { return false }
             at += 4
             var to = 0
-            while at < coded.count {
-                let byte = unsafe base.get(at, UInt8.self)
-                at += 1
-                if byte < 0x80 || byte == 0xFF {
-                    var literal = byte
-                    if byte == 0xFF {
-                        guard at < coded.count else { return false }
-                        literal = unsafe base.get(at, UInt8.self)
-                        at += 1
-                    }
-                    guard to < size else { return false }
-                    unsafe out.put(literal, at: to)
-                    to += 1
-                    continue
-                }
-                var number = Int(byte) - 0x80
-                if byte >= 0xE0 {
+            unsafe decodeMost(coded, &at, into: out, size: size, &to, list, words)
+            return unsafe decodeRest(coded, at, into: out, size: size, to, list, words)
+        }
+    }
+
+    /// As far as there is room to copy more than a word has, so that copying one needs no loop and no
+    /// call: words are short, and there are millions of them. What is wrong is left to `decodeRest`.
+    @inline(__always)
+    private static func decodeMost(
+        _ coded: UnsafeRawBufferPointer, _ at: inout Int, into out: UnsafeMutableRawPointer,
+        size: Int, _ to: inout Int, _ list: UnsafeMutableBufferPointer<UInt32>, _ words: Int
+    ) {
+        guard let base = coded.baseAddress, let list = list.baseAddress else { return }
+        let end = coded.count - 1
+        let fromMax = coded.count - wordBytesMax
+        let toMax = size - wordBytesMax
+        var place = at
+        var made = to
+        while place < end, made <= toMax {
+            let byte = unsafe Int(base.get(place, UInt8.self))
+            if byte < 0x80 {
+                unsafe out.put(UInt8(truncatingIfNeeded: byte), at: made)
+                place += 1
+                made += 1
+                continue
+            }
+            if byte == 0xFF {
+                unsafe out.put(base.get(place + 1, UInt8.self), at: made)
+                place += 2
+                made += 1
+                continue
+            }
+            // Without a branch: which of the two a word is can't be foretold.
+            let low = unsafe Int(base.get(place + 1, UInt8.self))
+            let isLong = byte >= 0xE0
+            let number = isLong ? shortWords + (byte - 0xE0) << 8 + low : byte - 0x80
+            guard number < words else { break }
+            let word = unsafe Int(list[number])
+            let from = word >> 8
+            guard from <= fromMax else { break }
+            unsafe out.put(base.get(from, UInt64.self), at: made)
+            unsafe out.put(base.get(from + 8, UInt64.self), at: made + 8)
+            if word & 0xFF > 16 {
+                unsafe out.put(base.get(from + 16, UInt64.self), at: made + 16)
+                unsafe out.put(base.get(from + 24, UInt64.self), at: made + 24)
+            }
+            made += word & 0xFF
+            place += isLong ? 2 : 1
+        }
+        at = place
+        to = made
+    }
+
+    private static func decodeRest(
+        _ coded: UnsafeRawBufferPointer, _ start: Int, into out: UnsafeMutableRawPointer,
+        size: Int, _ done: Int, _ list: UnsafeMutableBufferPointer<UInt32>, _ words: Int
+    ) -> Bool {
+        guard let base = coded.baseAddress else { return false }
+        var at = start
+        var to = done
+        while at < coded.count {
+            let byte = unsafe base.get(at, UInt8.self)
+            at += 1
+            if byte < 0x80 || byte == 0xFF {
+                var literal = byte
+                if byte == 0xFF {
                     guard at < coded.count else { return false }
-                    let low = unsafe Int(base.get(at, UInt8.self))
-                    number = shortWords + (Int(byte) - 0xE0) * 256 + low
+                    literal = unsafe base.get(at, UInt8.self)
                     at += 1
                 }
-                guard number < words else { return false }
-                let from = unsafe Int(starts[number])
-                let count = unsafe Int(starts[number + 1]) - from
-                guard to + count <= size else { return false }
-                unsafe out.put(base.bytes(from, count), at: to)
-                to += count
+                guard to < size else { return false }
+                unsafe out.put(literal, at: to)
+                to += 1
+                continue
             }
-            return to == size
+            var number = Int(byte) - 0x80
+            if byte >= 0xE0 {
+                guard at < coded.count else { return false }
+                let low = unsafe Int(base.get(at, UInt8.self))
+                number = shortWords + (Int(byte) - 0xE0) * 256 + low
+                at += 1
+            }
+            guard number < words else { return false }
+            let from = unsafe Int(list[number] >> 8)
+            let count = unsafe Int(list[number] & 0xFF)
+            guard to + count <= size else { return false }
+            unsafe out.put(base.bytes(from, count), at: to)
+            to += count
         }
+        return to == size
     }
 }

@@ -56,6 +56,8 @@ struct Arena: ~Copyable {
     private var victimOffset = 0
     /// Whether nothing was written of late.
     var isQuiet = false
+    /// Whether a segment gets all its memory when it is taken: it will be full in a moment.
+    var fillsAhead = false
 
     /// `table` is usable zeroed room for `segmentsMax` entries.
     init(
@@ -242,6 +244,7 @@ struct Arena: ~Copyable {
         } else {
             segment = firstFree(run: 1)
             guard segment >= 0 else { return -1 }
+            if fillsAhead { unsafe Region.fill(base + segment << shift, segmentBytes) }
         }
         if segment == lowestFree { lowestFree += 1 }
         freeCount -= 1
@@ -336,6 +339,27 @@ struct Arena: ~Copyable {
 }
 
 extension Arena {
+    /// Visits every record that is alive, tombstones included, in the order of their addresses.
+    func each(_ visit: (Ref, Record) -> Void) {
+        for segment in 0..<used {
+            let entry = unsafe segments[segment]
+            let end: Int
+            switch entry.state {
+            case .free, .freeWarm, .largeRest: continue
+            // The first block is all there is.
+            case .large: end = 1
+            case .open, .closed: end = Int(entry.fill)
+            }
+            var place = segment << shift
+            let last = place + end
+            while place < last {
+                let record = unsafe Record(at: base + place)
+                if !record.isDead { visit(Ref(truncatingIfNeeded: place >> 3), record) }
+                place += record.blockBytes
+            }
+        }
+    }
+
     /// Walks every block and checks that the counters say what is there; for the audit.
     /// Calls `visit` with each live record.
     func audit(_ visit: (Ref, Record) -> Void) {

@@ -126,6 +126,24 @@ struct Index: ~Copyable {
 
     // MARK: Changing
 
+    /// Takes the pages that so many records need at least, which saves splitting the few there are
+    /// again and again. Only while there is no record.
+    mutating func expect(_ records: Int, _ pages: inout Pages) {
+        guard count == 0, depth == 1 else { return }
+        var wanted = depth
+        while records >> wanted > Index.splitAt, wanted < Index.depthMax { wanted += 1 }
+        guard wanted > depth, pages.canTake(1 << wanted) else { return }
+        let first = unsafe directory[0]
+        unsafe directory.deallocate()
+        unsafe directory = .allocate(capacity: 1 << wanted)
+        depth = wanted
+        for entry in 0..<1 << wanted {
+            let number = entry == 0 ? first : pages.takePage()
+            unsafe Index.clear(pages.page(number), depth: wanted)
+            unsafe directory[entry] = number
+        }
+    }
+
     /// Adds a record that is not there yet; its page may split first.
     mutating func insert(_ hash: UInt64, _ ref: Ref, _ pages: inout Pages) {
         while unsafe Index.filled(page(of: hash)) >= Index.splitAt { split(hash, &pages) }

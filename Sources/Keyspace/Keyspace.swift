@@ -97,6 +97,10 @@ public struct Keyspace: ~Copyable {
     var cleaningDebt = 0
     /// The cleaner found no segment worth emptying, or none to move records to.
     var isCleanerStuck = false
+    /// Records come all at once, and are not in the listings yet; see `beginLoading`.
+    var isLoading = false
+    /// What the listings will take when loading is finished.
+    var promisedBytes = 0
     /// The age of records is told in these; see `evictOne`.
     var recency: UInt8 = 0
     var bytesSinceRecency = 0
@@ -243,7 +247,7 @@ public struct Keyspace: ~Copyable {
 
     var otherBytes: Int {
         pages.residentBytes + index.directoryBytes + ExpiryWheel.bytes + tombstones.bytes
-            + tablesCapacity * MemoryLayout<TableState>.stride
+            + tablesCapacity * MemoryLayout<TableState>.stride + promisedBytes
     }
 
     /// What the last changing call did, in order; good until the next.

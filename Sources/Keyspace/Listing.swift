@@ -87,6 +87,43 @@ struct Listing {
         mendFirsts(path, records, pages)
     }
 
+    /// Makes the tree of an empty table at once, of records in order.
+    mutating func fill(
+        _ sorted: UnsafeBufferPointer<KeyOrder.Entry>, _ records: RecordSpace,
+        _ pages: inout Pages
+    ) {
+        invariant(root == 0, "a listing that has records was to be filled anew")
+        var blocks: [UInt32] = []
+        Listing.spread(sorted.count, Listing.leafFill) { range in
+            let number = Listing.makeBlock(level: 0, &pages)
+            unsafe Block(number, pages).takeRefs(sorted, range)
+            blocks.append(number)
+        }
+        var level = 0
+        while blocks.count > 1 {
+            level += 1
+            let below = blocks
+            blocks.removeAll(keepingCapacity: true)
+            Listing.spread(below.count, Listing.innerFill) { range in
+                let number = Listing.makeBlock(level: level, &pages)
+                Block(number, pages).takeChildren(below[range], records, pages)
+                blocks.append(number)
+            }
+        }
+        root = blocks.first ?? 0
+    }
+
+    /// Leaves room for a few more: where every block is full, the next records would split nearly
+    /// all of them.
+    private static let leafFill = 112
+    private static let innerFill = 28
+
+    /// Deals places out evenly to as few blocks as have room for them.
+    private static func spread(_ count: Int, _ most: Int, _ body: (Range<Int>) -> Void) {
+        let blocks = (count + most - 1) / most
+        for block in 0..<blocks { body(count * block / blocks..<count * (block + 1) / blocks) }
+    }
+
     /// Copies a block to another and tells its parent; the old one is no longer needed.
     mutating func relocate(
         _ old: UInt32, to new: UInt32, _ records: RecordSpace, _ pages: borrowing Pages
@@ -433,6 +470,14 @@ private struct Block {
 
     func removeRef(at place: Int) { closeGap(at: place) }
 
+    /// An empty leaf's refs.
+    func takeRefs(_ sorted: UnsafeBufferPointer<KeyOrder.Entry>, _ range: Range<Int>) {
+        setCount(range.count)
+        for place in range {
+            setRef(unsafe sorted[place].ref, at: place - range.lowerBound)
+        }
+    }
+
     /// Where this very ref stands; -1 when it doesn't.
     func find(_ ref: Ref) -> Int {
         let count = count
@@ -515,6 +560,21 @@ private struct Block {
 
     func removeChild(at place: Int) { closeGap(at: place) }
 
+    /// An empty inner block's children.
+    func takeChildren(
+        _ children: ArraySlice<UInt32>, _ records: RecordSpace, _ pages: borrowing Pages
+    ) {
+        setCount(children.count)
+        var place = 0
+        for number in children {
+            writeFirst(Block(number, pages).first, at: place)
+            setChild(number, at: place)
+            setHead(0, at: place)
+            place += 1
+        }
+        findHeads(records)
+    }
+
     /// The child under which `key` belongs: the last whose first key is not behind it.
     func childFor(_ key: UnsafeRawBufferPointer, _ records: RecordSpace) -> Int {
         let count = count
@@ -524,7 +584,7 @@ private struct Block {
             let order = unsafe Block.order(key, against: records[firstBelow(1)].key, first: skip)
             if order != 0 { return order < 0 ? 0 : count - 1 }
         }
-        let wanted = unsafe Block.head(of: key, behind: skip)
+        let wanted = unsafe Record.head(of: key, behind: skip)
         var low = 1
         var high = count
         while low < high {
@@ -555,7 +615,7 @@ private struct Block {
         }
         for place in 1..<count {
             setHead(
-                unsafe Block.head(of: records[firstBelow(place)].key, behind: skip), at: place)
+                unsafe Record.head(of: records[firstBelow(place)].key, behind: skip), at: place)
         }
     }
 
@@ -567,31 +627,17 @@ private struct Block {
             let other = unsafe records[firstBelow(place == 1 ? count - 1 : 1)].key
             if unsafe Block.shared(key, other) < skip { return findHeads(records) }
         }
-        setHead(unsafe Block.head(of: key, behind: skip), at: place)
+        setHead(unsafe Record.head(of: key, behind: skip), at: place)
     }
 
     func headsAreRight(_ records: RecordSpace) -> Bool {
         for place in 1..<max(1, count) {
             let key = unsafe records[firstBelow(place)].key
             guard unsafe Block.shared(key, records[firstBelow(1)].key) >= skip,
-                unsafe Block.head(of: key, behind: skip) == head(place)
+                unsafe Record.head(of: key, behind: skip) == head(place)
             else { return false }
         }
         return true
-    }
-
-    /// Eight bytes of a key as a number that orders as they do; missing ones count as zero.
-    @inline(__always)
-    private static func head(of key: UnsafeRawBufferPointer, behind skip: Int) -> UInt64 {
-        let left = key.count - skip
-        guard let start = key.baseAddress, left > 0 else { return 0 }
-        if left >= 8 {
-            return UInt64(
-                bigEndian: unsafe start.loadUnaligned(fromByteOffset: skip, as: UInt64.self))
-        }
-        var head: UInt64 = 0
-        for place in skip..<key.count { head = head << 8 | UInt64(unsafe key[place]) }
-        return head << UInt64(64 - left * 8)
     }
 
     private static func shared(

@@ -39,6 +39,13 @@ struct Region: ~Copyable {
         unsafe mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0
     }
 
+    /// Gives these pages their memory now: for all at once that takes half as long as one by one, when
+    /// they are touched. An older kernel that can't do it lets them be touched.
+    static func fill(_ start: UnsafeMutableRawPointer, _ bytes: Int) {
+        let populateWrite: Int32 = 23
+        unsafe _ = madvise(start, bytes, populateWrite)
+    }
+
     /// Gives the memory of these pages back; they read as zero when next touched.
     static func giveBack(_ start: UnsafeMutableRawPointer, _ bytes: Int) {
         unsafe _ = madvise(start, bytes, MADV_DONTNEED)

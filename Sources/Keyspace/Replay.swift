@@ -82,7 +82,11 @@ extension Keyspace {
         head.owner = incoming.owner
         head.table = key.table
         head.expiresAt = incoming.expiresAt
-        let new = unsafe store(head, key.hash, key.bytes, incoming.value.bytes, over: ref)
+        var new = unsafe store(head, key.hash, key.bytes, incoming.value.bytes, over: ref)
+        if new == 0, isLoading {
+            finishLoading()
+            new = unsafe store(head, key.hash, key.bytes, incoming.value.bytes, over: ref)
+        }
         guard new != 0 else { return .outOfMemory }
         note(
             .updated, records[new], version: head.version, stamp: head.stamp, logged: isLogged)

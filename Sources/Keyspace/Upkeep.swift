@@ -82,6 +82,11 @@ extension Keyspace {
         guard settings.memoryBytesMax > 0 else { return true }
         var left = Keyspace.removalsPerCallMax
         while bytes > 0, arena.live + bytes > liveBytesMax {
+            if isLoading {
+                // What the listings really take is less than was set aside for them.
+                finishLoading()
+                continue
+            }
             guard settings.eviction == .lru, left > 0, evictOne(sparing: ref) else { return false }
             left -= 1
         }
@@ -136,7 +141,7 @@ extension Keyspace {
         unsafe moved.base.copyMemory(from: record.base, byteCount: bytes)
         index.replace(index.hash(moved), ref, with: new)
         if !moved.isTombstone {
-            unsafe tables[Int(moved.table)].listing.replace(ref, with: new, records, pages)
+            relist(ref, as: new, in: Int(moved.table))
             if moved.expiresAt != 0 { wheel.moved(new, records) }
         }
         arena.markDead(ref, record)

@@ -170,7 +170,7 @@ extension Keyspace {
                 arena.shrink(ref, from: oldBytes, to: bytes)
                 cleaningDebt += (oldBytes - bytes) * 2
                 if wasTombstone {
-                    unsafe tables[table].listing.insert(ref, records, &pages)
+                    enlist(ref, in: table)
                     unsafe tables[table].count += 1
                     count += 1
                 }
@@ -192,11 +192,11 @@ extension Keyspace {
             index.replace(hash, ref, with: new)
         }
         if ref == 0 || records[ref].isTombstone {
-            unsafe tables[table].listing.insert(new, records, &pages)
+            enlist(new, in: table)
             unsafe tables[table].count += 1
             count += 1
         } else {
-            unsafe tables[table].listing.replace(ref, with: new, records, pages)
+            relist(ref, as: new, in: table)
         }
         if ref != 0 {
             if records[ref].expiresAt != 0 { dropEnd(of: ref) }
@@ -248,7 +248,7 @@ extension Keyspace {
     /// Takes a live record out of its listing, its table's count and the wheel.
     mutating func detach(_ ref: Ref) {
         let table = Int(records[ref].table)
-        unsafe tables[table].listing.remove(ref, records, &pages)
+        delist(ref, in: table)
         unsafe tables[table].count -= 1
         count -= 1
         if records[ref].expiresAt != 0 { dropEnd(of: ref) }

@@ -246,6 +246,7 @@ struct JournalModel {
             settings.addressBytes = 64 << 20
             settings.tombstonesMax = 4096
             keyspace = try Keyspace.make(settings)
+            keyspace.beginLoading(expecting: JournalModel.keysMax)
         }
 
         func take(_ record: borrowing LogRecord) {
@@ -283,6 +284,7 @@ struct JournalModel {
 
         /// All that is there now.
         func items() -> [Int: Item] {
+            keyspace.finishLoading()
             var items: [Int: Item] = [:]
             var cursor: UInt64 = 0
             var isMore = true

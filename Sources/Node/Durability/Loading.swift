@@ -172,6 +172,8 @@ struct Loading {
         let places = unsafe loaders.map { UInt(bitPattern: $0) }
         try onThreads(shardCount, "load") { number in
             let loader = unsafe ShardLoader.Place(bitPattern: places[number]).unsafelyUnwrapped
+            let expected = recovery.recordsExpected(for: number, of: shardCount)
+            unsafe loader.pointee.keyspace.beginLoading(expecting: expected)
             do throws(JournalFailure) {
                 try recovery.read(
                     disk, for: number, of: shardCount, verdicts: verdicts, undone: undone,
@@ -329,6 +331,7 @@ struct Loading {
 
     /// Everything has come: what the node's own tables say is put to use.
     mutating func finish(at nowMs: Int64) {
+        keyspace.finishLoading()
         unsafe forEach(ReservedTable.accounts, at: nowMs) { loader, _, value in
             guard let account = unsafe Account(encoded: value.bytes) else {
                 loader.failure = LoadFailure(
