@@ -121,17 +121,22 @@ public struct Recovery: Sendable {
     /// newer: the highest stamp wins, in whatever takes them. What became of a key's record last
     /// comes last, so an evicted one doesn't come back.
     ///
+    /// The slots of records of the snapshot are left out unless `withSlots`.
+    ///
     /// What transactions that never came to their end have written doesn't count, and goes to
     /// `passedOver`; `undone` says which those are, where that was asked for before.
     ///
     /// Every shard of the new run calls this on its own thread.
     public func read(
         _ disk: any Disk, for shard: Int, of count: Int, verdicts: [[LogSource.Verdict]],
-        undone: [Set<UInt64>]? = nil, passedOver: (borrowing LogRecord) -> Void = { _ in },
+        undone: [Set<UInt64>]? = nil, withSlots: Bool = true,
+        passedOver: (borrowing LogRecord) -> Void = { _ in },
         _ body: (borrowing LogRecord) -> Void
     ) throws(JournalFailure) {
         let undone = undone ?? self.undone(verdicts)
-        if let snapshot { try snapshot.read(disk, for: shard, of: count, body) }
+        if let snapshot {
+            try snapshot.read(disk, for: shard, of: count, withSlots: withSlots, body)
+        }
         for (number, logs) in epochs.enumerated() {
             for log in logs where log.hasRecords(for: shard, of: count) {
                 try log.read(

@@ -37,7 +37,7 @@ struct SnapshotBlockReader: ~Copyable {
     /// Hands the records of the block in `room` on; false, perhaps after some of them, when it is
     /// not what was written.
     mutating func read(
-        _ entry: SnapshotFooter.Block, key: UInt32,
+        _ entry: SnapshotFooter.Block, key: UInt32, withSlots: Bool = true,
         _ body: (borrowing LogRecord) -> Void
     ) -> Bool {
         let base = unsafe UnsafeRawPointer(packed.base)
@@ -58,7 +58,7 @@ struct SnapshotBlockReader: ~Copyable {
         let made = unsafe ZSTD_decompressDCtx(
             context, raw.base, rawCount, base + SnapshotBlock.headBytes, packedCount)
         guard made == rawCount else { return false }
-        return decode(rawCount, Int(entry.records), body)
+        return decode(rawCount, Int(entry.records), withSlots, body)
     }
 
     /// After a large value its memory is given back.
@@ -68,7 +68,7 @@ struct SnapshotBlockReader: ~Copyable {
     }
 
     private mutating func decode(
-        _ size: Int, _ count: Int, _ body: (borrowing LogRecord) -> Void
+        _ size: Int, _ count: Int, _ withSlots: Bool, _ body: (borrowing LogRecord) -> Void
     ) -> Bool {
         let base = unsafe UnsafeRawPointer(raw.base)
         guard size >= SnapshotBlock.prefixBytes, count > 0, let start = unsafe readNames(base, size)
@@ -162,7 +162,9 @@ struct SnapshotBlockReader: ~Copyable {
                 record.index = unsafe gather(base + columns.index, replicated, replicatedAt, 8)
                 replicatedAt += 1
             }
-            record.slot = unsafe Slot.of(record.key, offset: names[table].offset)
+            if withSlots {
+                record.slot = unsafe Slot.of(record.key, offset: names[table].offset)
+            }
             body(record)
         }
         return valueAt == valuesEnd && keyAt == keysEnd

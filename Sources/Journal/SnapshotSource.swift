@@ -54,9 +54,10 @@ public struct SnapshotSource: Hashable, Sendable {
     ///
     /// With the shard count it was written with, a block belongs to one shard. With another,
     /// each shard's thread unpacks every block that may have something for it, and skips what
-    /// has another slot.
+    /// has another slot. Records may come without their slots where nobody asks for them.
     public func read(
-        _ disk: any Disk, for shard: Int, of count: Int, _ body: (borrowing LogRecord) -> Void
+        _ disk: any Disk, for shard: Int, of count: Int, withSlots: Bool = true,
+        _ body: (borrowing LogRecord) -> Void
     ) throws(JournalFailure) {
         let file = try asking { () throws(DiskFailure) in
             try disk.open(FileNames.snapshot, forWriting: false)
@@ -70,7 +71,8 @@ public struct SnapshotSource: Hashable, Sendable {
         let key = header.key
         for block in footer.blocks where sources[Int(block.shard)] {
             try load(disk, file, block, &reader)
-            let isSound = reader.read(block, key: key) { record in
+            let isSound = reader.read(block, key: key, withSlots: withSlots || before != count) {
+                record in
                 if before != count,
                     Slot.shard(ofGroup: Slot.group(record.slot), shards: count) != shard
                 {

@@ -177,6 +177,7 @@ struct Loading {
             do throws(JournalFailure) {
                 try recovery.read(
                     disk, for: number, of: shardCount, verdicts: verdicts, undone: undone,
+                    withSlots: false,
                     passedOver: { unsafe loader.pointee.passOver($0, at: nowMs) }
                 ) { record in unsafe loader.pointee.take(record, at: nowMs) }
             } catch {
@@ -264,7 +265,8 @@ struct Loading {
     private(set) var accounts: [Account] = []
     private(set) var failure: LoadFailure?
 
-    /// The owner seen last: records of one owner come in rows.
+    /// The table and the owner seen last: records of one come in rows.
+    private var lastTable = ReservedTable.accounts
     private var lastOwner = OwnerID.anonymous
     private var lastNumber = Principal.anonymous.rawValue
 
@@ -305,17 +307,29 @@ struct Loading {
 
     /// The record's key in this run's numbers, and its owner in `lastNumber`.
     private mutating func key(of record: borrowing LogRecord) -> Key? {
-        var known = unsafe tables.number(of: record.table, in: record.space)
-        if known == nil {
-            unsafe known = registry.number(
-                of: record.table, in: record.space, adding: true, updating: &tables)
-        }
-        guard let table = known else {
-            failure = LoadFailure("the files name more tables than a node can have")
-            return nil
+        if unsafe !isNamed(lastTable, record.space, record.table) {
+            guard let table = unsafe table(record.space, record.table) else {
+                failure = LoadFailure("the files name more tables than a node can have")
+                return nil
+            }
+            lastTable = table
         }
         if record.owner != lastOwner { findOwner(record.owner) }
-        return unsafe Key(table, record.key, keyspace.hashing)
+        return unsafe Key(lastTable, record.key, keyspace.hashing)
+    }
+
+    private func isNamed(
+        _ table: TableNumber, _ space: Space, _ name: UnsafeRawBufferPointer
+    ) -> Bool {
+        guard tables[table].space == space, let known = unsafe tables.name(table),
+            known.count == name.count, let one = known.baseAddress, let other = name.baseAddress
+        else { return false }
+        return unsafe memcmp(one, other, name.count) == 0
+    }
+
+    private mutating func table(_ space: Space, _ name: UnsafeRawBufferPointer) -> TableNumber? {
+        if let known = unsafe tables.number(of: name, in: space) { return known }
+        return unsafe registry.number(of: name, in: space, adding: true, updating: &tables)
     }
 
     private mutating func findOwner(_ owner: OwnerID) {

@@ -108,13 +108,25 @@ public enum Node {
         unsafe state.pointee.wakeAll()
         log.info("listening", ("addr", bound))
         if let respListener { log.info("listening for RESP", ("addr", respListener.text)) }
-        StartupPages.forget()
-
-        let signal = signals.wait()
+        let signal = waitForgetting(signals)
         log.info("draining", ("signal", signal == SIGINT ? "SIGINT" : "SIGTERM"), ("addr", bound))
         unsafe drain(state, report, signals, timeoutMs: UInt64(configuration.drainTimeoutMs), log)
         log.info("stopped", ("addr", bound))
         return 0
+    }
+
+    /// Waits for a signal. The first seconds run through much code once that is hardly needed again,
+    /// as the start did: OpenSSL reading itself together for the first login, the first snapshot. So its
+    /// pages are given back a few times, less and less often, and then never more.
+    private static func waitForgetting(_ signals: Signals) -> Int32 {
+        var pauseMs: UInt64 = 1_000
+        while pauseMs <= 64_000 {
+            StartupPages.forget()
+            if let signal = signals.wait(timeoutMs: pauseMs) { return signal }
+            pauseMs *= 2
+        }
+        StartupPages.forget()
+        return signals.wait()
     }
 
     private static func listenForRESP(
