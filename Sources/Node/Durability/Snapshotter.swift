@@ -164,6 +164,8 @@ import Synchronization
     }
 
     private func makeFile() {
+        // Rare enough to be the moment, and where a node has taken most in since it started.
+        StartupPages.forget()
         let header = state.withLock { state in
             unsafe SnapshotHeader(
                 epoch: epoch, number: signals.pointee.number.load(ordering: .relaxed),
@@ -182,6 +184,7 @@ import Synchronization
     }
 
     private func finish() {
+        defer { StartupPages.forget() }
         let nowMs = Clock.monotonicMs()
         guard let run = state.withLock({ $0.run }) else { return }
         var failure = run.failure

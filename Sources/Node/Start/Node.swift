@@ -119,8 +119,8 @@ public enum Node {
     /// as the start did: OpenSSL reading itself together for the first login, the first snapshot. So its
     /// pages are given back a few times, less and less often, and then never more.
     private static func waitForgetting(_ signals: Signals) -> Int32 {
-        var pauseMs: UInt64 = 1_000
-        while pauseMs <= 64_000 {
+        var pauseMs: UInt64 = 200
+        while pauseMs < 60_000 {
             StartupPages.forget()
             if let signal = signals.wait(timeoutMs: pauseMs) { return signal }
             pauseMs *= 2
