@@ -399,10 +399,11 @@ public struct LogWriter: ~Copyable {
     /// Leaves the open segment, whose last frame says so, for the spare.
     private mutating func openNext() {
         guard var next = spare else { return }
-        if unsafe current.pointee.used + Frame.headBytes <= current.pointee.allocated {
-            openFrame()
-            closeFrame(isLast: true)
-        }
+        // Where its head has no room, for more was appended than was asked for, the segment is made
+        // longer before it is written: a log that didn't say that it goes on would not miss what
+        // follows.
+        openFrame()
+        closeFrame(isLast: true)
         let open = unsafe current.pointee
         next.pendingAt = fill
         next.lastWritten = open.lastWritten

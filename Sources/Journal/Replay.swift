@@ -58,7 +58,7 @@ public struct Replay {
         }
         let splice = record.splice
         var applied = keyspace.apply(incoming, splicing: splice, on: record.base, at: now)
-        if applied == .changed, bringBack(key, upTo: record.base, at: now, into: &keyspace) {
+        if applied == .changed, bringBack(key, to: record.base, at: now, into: &keyspace) {
             applied = keyspace.apply(incoming, splicing: splice, on: record.base, at: now)
         }
         if applied == .changed, record.isOvertaken || keyspace.evicts { return .stale }
@@ -74,28 +74,35 @@ public struct Replay {
             expiresAt: record.expiresAt, isTombstone: record.kind == .deleted)
     }
 
-    /// Whether anything was brought back.
+    /// Whether anything was brought back. Only what led to the list with this stamp is: an earlier
+    /// run may have left something else of the same list that came to nothing.
     private mutating func bringBack(
-        _ key: Key, upTo stamp: Stamp, at now: Int64, into keyspace: inout Keyspace
+        _ key: Key, to stamp: Stamp, at now: Int64, into keyspace: inout Keyspace
     ) -> Bool {
         guard let all = passed[key.hash] else { return false }
-        var isAny = false
-        for one in all where one.record.stamp <= stamp {
-            guard one.record.key.table == key.table, unsafe one.key.elementsEqual(key.bytes)
+        var steps: [Int] = []
+        var wanted = stamp
+        for place in all.indices.reversed() where all[place].record.stamp == wanted {
+            guard all[place].record.key.table == key.table,
+                unsafe all[place].key.elementsEqual(key.bytes)
             else { continue }
-            var record = one.record
+            steps.append(place)
+            if all[place].splice == nil { break }
+            wanted = all[place].base
+        }
+        for place in steps.reversed() {
+            var record = all[place].record
             record.key = key
-            unsafe one.value.withUnsafeBytes { bytes in
-                if var splice = one.splice {
+            unsafe all[place].value.withUnsafeBytes { bytes in
+                if var splice = all[place].splice {
                     unsafe splice.inserted = unsafe bytes
-                    _ = keyspace.apply(record, splicing: splice, on: one.base, at: now)
+                    _ = keyspace.apply(record, splicing: splice, on: all[place].base, at: now)
                 } else {
                     unsafe record.value.bytes = unsafe bytes
                     _ = keyspace.apply(record, at: now, isLogged: false)
                 }
             }
-            isAny = true
         }
-        return isAny
+        return !steps.isEmpty
     }
 }

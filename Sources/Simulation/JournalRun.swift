@@ -336,6 +336,8 @@ struct JournalRun {
         trial.outage.refusing = nil
         while snapshot != nil { try snapshotStep(&trial) }
         for _ in 0..<3 { try syncAll(&trial) }
+        // As long as a log takes the disk to be full it does not ask for room to say what is safe.
+        while shells.contains(where: { $0.log.state != .healthy }) { try syncAll(&trial) }
         for shell in shells where shell.log.wantsWatermark { shell.log.appendWatermark() }
         try syncAll(&trial)
         guard written == appended, synced == appended else {

@@ -224,4 +224,27 @@ import Testing
         disk.cutPower()
         #expect(try recovered(disk) == [(0..<5).map { Sample($0) }])
     }
+
+    /// A write that evicts many records appends more than there was room for. Such a segment was left
+    /// without a word that the log goes on, and a start without the one that followed it succeeded.
+    @Test func `misses the segment after one that was filled beyond its room`() throws {
+        let disk = SimulatedDisk(seed: 8)
+        let scribe = try Scribe(disk)
+        let log = scribe.logs[0]
+        Sample(1, bytes: 5000).withRecord { _ = log.writer.append($0) }
+        let asked = log.writer.wantsSegment()
+        let wish = try #require(asked)
+        log.writer.segmentReady(wish, try wish.make(disk))
+        let isRotated = log.writer.rotate()
+        let wanted = log.writer.wantsGrowth
+        let growth = try #require(wanted)
+        #expect(isRotated)
+        try disk.allocate(growth.file, bytes: growth.bytes)
+        log.writer.grown(growth)
+        try scribe.write([Sample(2)])
+        try scribe.sync()
+        #expect(try recovered(disk) == [[Sample(1, bytes: 5000), Sample(2)]])
+        disk.erase(FileNames.segment(epoch: scribe.epoch.number, shard: 0, sequence: 2))
+        #expect(throws: JournalFailure.self) { try recovered(disk) }
+    }
 }

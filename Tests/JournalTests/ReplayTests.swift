@@ -122,6 +122,18 @@ import Testing
         #expect(other.list == ["z", "b"])
     }
 
+    /// The start after the first of them found the list without it, and the second stands on that.
+    @Test func `of two transactions that never ended, only the one that was built on comes back`()
+        throws
+    {
+        let loader = try Loader()
+        loader.take(Self.whole("a", at: 1))
+        loader.passOver(Self.push("x", onto: 1, at: 2))
+        loader.passOver(Self.push("y", onto: 1, at: 3))
+        #expect(loader.take(Self.push("z", onto: 3, at: 4)) == .taken)
+        #expect(loader.list == ["z", "y", "a"])
+    }
+
     @Test func `a list that made room is not missed`() throws {
         let loader = try Loader(.lru)
         #expect(loader.take(Self.push("x", onto: 1, at: 2)) == .stale)
