@@ -72,7 +72,13 @@ let package = Package(
             ],
             swiftSettings: strict),
         .executableTarget(
-            name: "needletail", dependencies: ["Node", "Options"], swiftSettings: strict),
+            name: "needletail", dependencies: ["Node", "Options"], swiftSettings: strict,
+            linkerSettings: [
+                // See Sources/CMachine/scalar_names.c.
+                .unsafeFlags(
+                    ["-Xlinker", "--wrap=_swift_stdlib_getScalarName"],
+                    .when(configuration: .release))
+            ]),
         .target(name: "CLI", dependencies: ["Wire"], exclude: ["README.md"], swiftSettings: strict),
         .executableTarget(
             name: "needletail-cli", dependencies: ["CLI"], swiftSettings: strict),
