@@ -156,6 +156,9 @@ import Synchronization
     fileprivate func write(_ rows: SnapshotRows) {
         let file = state.withLock { $0.run?.failure == nil ? $0.run?.file : nil }
         guard let file else { return rows.clear() }
+        let isFirst = file.footer.records == 0
+        // Rare enough to be the moment, and what it took to begin one is behind it by then.
+        defer { if isFirst { StartupPages.forget() } }
         do throws(DiskFailure) {
             try file.add(rows)
         } catch {
@@ -164,8 +167,6 @@ import Synchronization
     }
 
     private func makeFile() {
-        // Rare enough to be the moment, and where a node has taken most in since it started.
-        StartupPages.forget()
         let header = state.withLock { state in
             unsafe SnapshotHeader(
                 epoch: epoch, number: signals.pointee.number.load(ordering: .relaxed),
