@@ -122,7 +122,7 @@ extension Shard {
         }
     }
 
-    private func claim(
+    private mutating func claim(
         _ key: UnsafeRawBufferPointer, _ table: TableNumber, _ claims: inout [Holds.Claim]
     ) {
         let shard = unsafe shard(of: key, in: table)
@@ -359,7 +359,7 @@ extension Shard {
     }
 
     /// The connection that a place's reply is for, if it is still there.
-    func connection(of ticket: UInt64) -> UInt32? {
+    mutating func connection(of ticket: UInt64) -> UInt32? {
         guard let place = awaited.place(of: ticket) else { return nil }
         let index = unsafe awaited.places[Int(place)].connection
         return index == Connection.noBlock ? nil : index
