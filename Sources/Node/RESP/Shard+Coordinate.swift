@@ -59,6 +59,7 @@ extension Shard {
             to: RESPTransaction(
                 id: id, kind: kind, ticket: ticket, queue: queue, watched: watched))
         unsafe place.pointee.reservedBytes = reservedBytes
+        unsafe place.pointee.isMuted = unsafe state.pointee.mutes
         if kind != .watch { unsafe findParticipants(place) }
         if unsafe place.pointee.writes {
             if unsafe state.pointee.holdsBack {
@@ -430,12 +431,13 @@ extension Shard {
         for (shard, _) in unsafe transaction.pointee.claims {
             unsafe askRelease(transaction.pointee.id, of: shard)
         }
-        let ticket = unsafe transaction.pointee.ticket
+        let (ticket, isMuted) = unsafe (transaction.pointee.ticket, transaction.pointee.isMuted)
         unsafe transaction.deinitialize(count: 1)
         unsafe transaction.deallocate()
         deliver(ticket) { shard, index, _ in
             let connection = unsafe shard.connections + Int(index)
             unsafe connection.pointee.flags.remove(.gathering)
+            if isMuted { return }
             _ = shard.writer(index)
             let isSent = unsafe reply.withUnsafeBytes { unsafe shard.append(index, $0) }
             if !isSent { shard.close(index) }
