@@ -8,8 +8,12 @@ import Wire
 /// takes: so every stream hears a shard's changes in their order, and its id says with one number
 /// what it has heard.
 extension Shard {
-    /// Streams told in one turn: two milliseconds of the kernel's sending.
-    private static let deliveriesPerTurn = 256
+    /// Streams told in one turn: a millisecond of the kernel's sending. Each send is a completion
+    /// of the next batch, which has to have room for everybody's requests as well: where every turn
+    /// makes more completions than one takes, requests wait behind ever more of them.
+    private static let deliveriesPerTurn = 128
+    /// The same while completions wait.
+    private static let deliveriesWhenBehind = 32
     /// What a page of an answer counts as among them.
     private static let pageDeliveries = 8
     /// When the first in the queue has waited for so long, events of one key are taken together.
@@ -81,7 +85,7 @@ extension Shard {
 
     /// Tells listeners what was heard, as much as one turn allows.
     mutating func fanOut() {
-        var budget = Self.deliveriesPerTurn
+        var budget = driver.isBehind ? Self.deliveriesWhenBehind : Self.deliveriesPerTurn
         while budget > 0 {
             if let frame = unsafe audience.current {
                 unsafe goOn(telling: frame, &budget)
