@@ -91,7 +91,7 @@ if number == "7":
         return total
     before = waits(); time.sleep(10)
     rss = [int(l.split()[1]) for l in open(f"/proc/{server.pid}/status") if l.startswith("VmRSS")][0]
-    open(report, "w").write(f"{rss / 1024:.1f} {(waits() - before) / 10:.1f}")
+    open(report, "w").write(f"{rss / 1024:.1f} {(waits() - before) / 10:.1f}\n")
 server.send_signal(signal.SIGTERM); server.wait()
 PYTHON
 )")

@@ -86,6 +86,7 @@ struct Arena: ~Copyable {
         heldSegments * segmentBytes - (live - largeBytes) - room(writing) - room(surviving)
     }
 
+    @inline(__always)
     private func room(_ segment: Int) -> Int {
         segment < 0 ? 0 : segmentBytes - Int(unsafe segments[segment].fill)
     }
@@ -111,10 +112,13 @@ struct Arena: ~Copyable {
 
     // MARK: Taking and leaving room
 
+    /// Whether a block fits into the segment that is written to.
+    mutating func fits(_ bytes: Int) -> Bool { bytes <= largeFrom && room(writing) >= bytes }
+
     /// Whether a block can be written without exceeding `limit` resident bytes.
-    func hasRoom(_ bytes: Int, limit: Int) -> Bool {
+    mutating func hasRoom(_ bytes: Int, limit: Int) -> Bool {
+        if fits(bytes) { return true }
         if bytes > largeFrom { return residentBytes + bytes + Pages.pageBytes <= limit }
-        if room(writing) >= bytes { return true }
         return residentBytes + (warmCount > 0 ? 0 : segmentBytes) <= limit
     }
 

@@ -169,7 +169,10 @@ public struct Keyspace: ~Copyable {
     // MARK: Reading
 
     /// The record of a key, if it is there now.
-    public func get(_ key: Key, at now: Int64) -> Record? {
+    ///
+    /// Here and below what is only a question is `mutating` where requests ask it: a call that isn't
+    /// copies the whole keyspace (docs/compiler-workarounds.md).
+    public mutating func get(_ key: Key, at now: Int64) -> Record? {
         let ref = unsafe index.find(key.hash, key.table, key.bytes)
         guard ref != 0 else { return nil }
         let record = records[ref]
@@ -180,7 +183,7 @@ public struct Keyspace: ~Copyable {
 
     /// A number that changes with every change of a key, its deletion and its end included, as long as
     /// the deletion is remembered. 0: nothing is known of the key.
-    public func trace(of key: Key, at now: Int64) -> UInt64 {
+    public mutating func trace(of key: Key, at now: Int64) -> UInt64 {
         let ref = unsafe index.find(key.hash, key.table, key.bytes)
         guard ref != 0 else { return 0 }
         let stamp = records[ref].stamp.rawValue
@@ -188,8 +191,6 @@ public struct Keyspace: ~Copyable {
     }
 
     /// The same for who has called `fetch` since the last change: `near` is what it answered.
-    ///
-    /// It and the next two are `mutating`, because a call that isn't would copy the whole keyspace.
     public mutating func get(_ key: Key, near: FetchedRecord, at now: Int64) -> Record? {
         let ref = near.ref
         guard ref != 0, unsafe records[ref].isNamed(key.table, key.bytes) else {
@@ -215,7 +216,7 @@ public struct Keyspace: ~Copyable {
     }
 
     /// How many live records a table has; expired ones count until they are taken out.
-    public func count(of table: TableNumber) -> Int {
+    public mutating func count(of table: TableNumber) -> Int {
         Int(table) < tablesCapacity ? unsafe tables[Int(table)].count : 0
     }
 
@@ -247,7 +248,7 @@ public struct Keyspace: ~Copyable {
     }
 
     /// What the last changing call did, in order; good until the next.
-    public func change(_ number: Int) -> Change {
+    public mutating func change(_ number: Int) -> Change {
         invariant(number < changeCount, "a change that didn't happen was asked for")
         return unsafe changes[number]
     }

@@ -82,7 +82,7 @@ extension Keyspace {
 
 extension Keyspace {
     /// The version a deleted key counts as, as long as its tombstone lives.
-    public func tombstoneVersion(of key: Key) -> UInt64? {
+    public mutating func tombstoneVersion(of key: Key) -> UInt64? {
         let ref = unsafe index.find(key.hash, key.table, key.bytes)
         guard ref != 0, records[ref].isTombstone else { return nil }
         return records[ref].version

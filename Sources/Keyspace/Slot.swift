@@ -1,3 +1,6 @@
+import CKeyspace
+import Glibc
+
 /// Where a key belongs: one of 16,384 slots, 128 placement groups, one shard of a node.
 ///
 /// The slot of a key in the shared table `default` is what every Redis Cluster client computes
@@ -10,7 +13,6 @@ public enum Slot {
     /// A group lives on one shard, so more shards than groups would idle.
     public static let shardsMax = groups
 
-    @inlinable
     public static func of(_ key: UnsafeRawBufferPointer, offset: UInt16 = 0) -> UInt16 {
         let tagged = unsafe hashTag(key)
         return (unsafe crc16(tagged) &+ offset) & 16_383
@@ -24,27 +26,20 @@ public enum Slot {
 
     /// The part of a key that decides its slot: what stands between the first `{` and the next
     /// `}`, when that is not empty; else all of it.
-    @inlinable
-    public static func hashTag(_ key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
-        guard let open = unsafe key.firstIndex(of: UInt8(ascii: "{")) else { return unsafe key }
+    static func hashTag(_ key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        guard let base = key.baseAddress,
+            let found = unsafe memchr(base, Int32(UInt8(ascii: "{")), key.count)
+        else { return unsafe key }
+        let open = unsafe UnsafeRawPointer(found) - base
         var end = open + 1
         while end < key.count, unsafe key[end] != UInt8(ascii: "}") { end += 1 }
         guard end < key.count, end > open + 1 else { return unsafe key }
         return unsafe UnsafeRawBufferPointer(rebasing: key[open + 1..<end])
     }
 
-    /// CRC-16/XMODEM: polynomial 0x1021, start 0, nothing reflected; 0x31C3 for "123456789".
-    @inlinable
     public static func crc16(_ bytes: UnsafeRawBufferPointer) -> UInt16 {
-        var crc: UInt16 = 0
-        for place in 0..<bytes.count {
-            crc = crc << 8 | crc >> 8
-            crc ^= UInt16(unsafe bytes[place])
-            crc ^= (crc & 0xFF) >> 4
-            crc ^= crc << 12
-            crc ^= (crc & 0xFF) << 5
-        }
-        return crc
+        guard let base = bytes.baseAddress else { return 0 }
+        return unsafe nt_crc16(base.assumingMemoryBound(to: UInt8.self), bytes.count)
     }
 
     /// The offset of a table: a function of its space and name alone, so that every node and

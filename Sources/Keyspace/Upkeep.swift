@@ -60,21 +60,28 @@ extension Keyspace {
 
     /// What all records together may take of the machine.
     private var arenaLimit: Int {
-        guard settings.memoryBytesMax > 0 else { return Int.max }
-        return settings.memoryBytesMax - otherBytes - Keyspace.pagesPerInsertion * Pages.pageBytes
+        mutating get {
+            guard settings.memoryBytesMax > 0 else { return Int.max }
+            return settings.memoryBytesMax - otherBytes
+                - Keyspace.pagesPerInsertion * Pages.pageBytes
+        }
     }
 
     /// The cleaner may take the last segment; without one it could never free another.
-    var cleaningLimit: Int { arenaLimit }
+    var cleaningLimit: Int { mutating get { arenaLimit } }
 
     var writeLimit: Int {
-        arenaLimit == Int.max ? Int.max : arenaLimit - settings.segmentBytes
+        mutating get {
+            arenaLimit == Int.max ? Int.max : arenaLimit - settings.segmentBytes
+        }
     }
 
     /// The live bytes that fit under the limit with the garbage the cleaner lets stand.
     var liveBytesMax: Int {
-        guard settings.memoryBytesMax > 0 else { return Int.max }
-        return (arenaLimit - 5 * settings.segmentBytes) / 8 * 7
+        mutating get {
+            guard settings.memoryBytesMax > 0 else { return Int.max }
+            return (arenaLimit - 5 * settings.segmentBytes) / 8 * 7
+        }
     }
 
     /// Whether so many more live bytes fit, evicting (not `ref`) where that is allowed.
@@ -91,6 +98,7 @@ extension Keyspace {
     /// Cleans until a block of `bytes` can be taken within the limit, or cleaning brings nothing
     /// more. The garbage rule makes this rare: it is for values of many segments.
     mutating func cleanForRoom(_ bytes: Int) {
+        if arena.fits(bytes) { return }
         var left = Keyspace.forcedCleaningMax
         while left > 0, !arena.hasRoom(bytes, limit: writeLimit),
             arena.garbage > settings.segmentBytes

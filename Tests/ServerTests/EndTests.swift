@@ -16,8 +16,9 @@ import Testing
     @Test(arguments: IODriver.allCases, [1, 2])
     func `a drain lets requests finish and takes no more`(_ io: IODriver, _ shards: Int) throws {
         let server = try Server.start(io: io, ["--test-routes", "--shards", "\(shards)"])
-        let idle = try server.connect()
-        #expect(try idle.ask("GET", "/health").status == 200)
+        // One on each shard: when all have ended, each shard knows of the drain.
+        let idle = try (0..<shards).map { _ in try server.connect() }
+        for client in idle { #expect(try client.ask("GET", "/health").status == 200) }
         let sending = try server.connect()
         try sending.send("POST /_test/echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhello")
         let hearing = try server.connect(receiveBuffer: 8192)
@@ -27,7 +28,7 @@ import Testing
         for _ in 0..<(2 * shards) { #expect(server.answers) }
 
         server.signal(SIGTERM)
-        #expect(idle.ending(withinMs: 5000).isOver)
+        for client in idle { #expect(client.ending(withinMs: 5000).isOver) }
         #expect(becomes { (try? server.connect()) == nil }, "new connections are refused")
         #expect(server.exitNow() == .stillRunning)
 

@@ -280,6 +280,32 @@ import Wire
         #expect(server.answers)
     }
 
+    /// MSET and MGET were answered when their keys lay on more shards than one.
+    @Test(arguments: [
+        NodeShape(io: .uring, shards: 1), NodeShape(io: .epoll, shards: 2),
+        NodeShape(io: .uring, shards: 4),
+    ])
+    func `whoever wants no replies gets none, whatever shards the keys are on`(
+        _ shape: NodeShape
+    ) throws {
+        let server = try shape.start()
+        let redis = try RESPCaller(server)
+        let keys = (0..<20).map { "quiet\($0)" }
+        try redis.say("CLIENT", "REPLY", "OFF")
+        try redis.client.send(
+            RESPCaller.bytes((["MSET"] + keys.flatMap { [$0, "1"] }).map { Array($0.utf8) }))
+        try redis.client.send(RESPCaller.bytes((["MGET"] + keys).map { Array($0.utf8) }))
+        try redis.say("MULTI")
+        for key in keys { try redis.say("INCR", key) }
+        try redis.say("EXEC")
+        #expect(try redis.ask("CLIENT", "REPLY", "ON") == "OK")
+        try redis.say("CLIENT", "REPLY", "SKIP")
+        try redis.client.send(RESPCaller.bytes((["DEL"] + keys[1...]).map { Array($0.utf8) }))
+        #expect(try redis.ask("GET", keys[0]) == "2")
+        #expect(try redis.ask(["EXISTS"] + keys) == "1")
+        #expect(server.answers)
+    }
+
     @Test func `a node that runs alone joins nobody and leaves what it was never in`() throws {
         let server = try Server.start(environment: ["ADMIN_PASSWORD=the operator's"])
         let redis = try RESPCaller(server)

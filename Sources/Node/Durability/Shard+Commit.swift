@@ -131,7 +131,7 @@ extension Shard {
     }
 
     /// Makes an answer that tells of a write into one that doesn't.
-    private func refuse(_ answer: UnsafeMutableRawPointer) {
+    private mutating func refuse(_ answer: UnsafeMutableRawPointer) {
         if unsafe answer.load(as: Message.Kind.self) == .commandReply {
             return unsafe withholdReply(answer)
         }

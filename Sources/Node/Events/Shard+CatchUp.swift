@@ -201,7 +201,7 @@ extension Shard {
         goOn(number)
     }
 
-    private func isAwaited(
+    private mutating func isAwaited(
         _ catchUp: CatchUp, _ head: ToldPage.Head, _ entries: ToldPage.Entries
     ) -> Bool {
         if catchUp.wish == .owed {
@@ -212,7 +212,7 @@ extension Shard {
         return part.state == .asked && part.serial == head.serial
     }
 
-    private func isDone(_ catchUp: CatchUp) -> Bool {
+    private mutating func isDone(_ catchUp: CatchUp) -> Bool {
         if catchUp.wish == .owed { return catchUp.owed.isEmpty }
         return catchUp.parts.allSatisfy { $0.state == .live }
     }

@@ -174,7 +174,7 @@ extension Shard {
         isCaughtUp(target)
     }
 
-    private func isInterested(_ target: Int, _ interest: ShardSet) -> Bool {
+    private mutating func isInterested(_ target: Int, _ interest: ShardSet) -> Bool {
         interest.contains(target % ShardSet.shardsMax)
     }
 

@@ -257,7 +257,9 @@ extension Shard {
         Self.retryAllMs + audience.roll(Self.retryAllSpreadMs)
     }
 
-    private func writeRetry(_ milliseconds: UInt64, isFramed: Bool, into writer: inout ByteWriter) {
+    private mutating func writeRetry(
+        _ milliseconds: UInt64, isFramed: Bool, into writer: inout ByteWriter
+    ) {
         let overhead = 9
         if isFramed {
             HTTPChunkWriter.head(

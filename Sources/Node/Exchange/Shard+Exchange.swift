@@ -12,7 +12,7 @@ import Wire
 /// full mailboxes would wait for each other: it goes to a backlog, which is bounded by the places
 /// that its asker's shard has.
 extension Shard {
-    func mailbox(to target: Int) -> Mailbox.Writer {
+    mutating func mailbox(to target: Int) -> Mailbox.Writer {
         unsafe state.pointee.mailboxes[number * state.pointee.shardCount + target].writer
     }
 
@@ -37,7 +37,7 @@ extension Shard {
         unsafe message.deallocate()
     }
 
-    private func messageBytes(_ work: TableWork) -> Int {
+    private mutating func messageBytes(_ work: TableWork) -> Int {
         let valueInline = unsafe work.value.count <= Message.inlineBytesMax
         let ifMatchCount = unsafe work.ifMatch.map { $0.count } ?? 0
         let ifNoneMatchCount = unsafe work.ifNoneMatch.map { $0.count } ?? 0
@@ -45,7 +45,7 @@ extension Shard {
             + ifNoneMatchCount + (valueInline ? work.value.count : 0)
     }
 
-    private func write(
+    private mutating func write(
         _ work: TableWork, ticket: UInt64, to place: UnsafeMutableRawPointer
     ) {
         let valueInline = unsafe work.value.count <= Message.inlineBytesMax

@@ -250,7 +250,7 @@ extension Shard {
         replyError(index, [.closes, .crossOrigin], status, sentence)
     }
 
-    private func writeErrorBody(
+    private mutating func writeErrorBody(
         _ sentence: StaticString, sendsBody: Bool, into writer: inout ByteWriter
     ) {
         HTTPReplyHead.field("Content-Type", "application/json", into: &writer)
@@ -265,7 +265,7 @@ extension Shard {
     }
 
     /// Lets pages of other origins read the reply, as far as `--cors-origin` goes.
-    private func allowOrigin(into writer: inout ByteWriter) {
+    private mutating func allowOrigin(into writer: inout ByteWriter) {
         HTTPReplyHead.begin("Access-Control-Allow-Origin", into: &writer)
         unsafe writer.write(settings.corsOrigin)
         if !settings.allowsAnyOrigin { HTTPReplyHead.field("Vary", "Origin", into: &writer) }

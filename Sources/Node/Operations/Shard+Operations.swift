@@ -64,7 +64,7 @@ extension Shard {
         if !isWhole { close(index) }
     }
 
-    private func asksForDetail(_ request: borrowing Request) -> Bool {
+    private mutating func asksForDetail(_ request: borrowing Request) -> Bool {
         let all = unsafe request.bytes.bytes
         var items = request.queryItems
         while let item = items.next(in: all) {

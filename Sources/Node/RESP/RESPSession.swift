@@ -19,6 +19,15 @@ struct RESPContext: BitwiseCopyable {
     var step = PartStep.whole
 
     var isHolding: Bool { transaction != 0 }
+
+    /// Whether whoever asks may read a record of the table.
+    func maySee(_ record: Record) -> Bool {
+        switch readRule {
+        case .open: true
+        case .authenticated: caller != .nobody
+        case .owner: caller == .admin || (caller == .user && record.owner == principal)
+        }
+    }
 }
 
 /// The steps of commands that several shards carry out together.

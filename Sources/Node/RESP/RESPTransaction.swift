@@ -67,6 +67,9 @@ import Wire
         var reply: [UInt8] = []
     }
 
+    /// CLIENT REPLY: nobody wants to hear what came of it.
+    var isMuted = false
+
     /// Slots of awaited places: a whole command's by its number, a part's from here on, a grant's.
     static let partSlot = 1 << 24
     static let grantSlot = 1 << 30

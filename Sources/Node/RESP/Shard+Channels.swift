@@ -70,7 +70,7 @@ extension Shard {
         }
     }
 
-    private func confirm(
+    private mutating func confirm(
         _ session: UnsafeMutablePointer<RESPSession>, _ command: RESPCommand, _ name: [UInt8]?
     ) {
         let state = unsafe resp
@@ -214,7 +214,7 @@ extension Shard {
     }
 
     /// One reply to PUBSUB from every shard's.
-    func joinedChannels(_ parts: [RESPTransaction.Part], _ words: RESPWords) -> [UInt8] {
+    mutating func joinedChannels(_ parts: [RESPTransaction.Part], _ words: RESPWords) -> [UInt8] {
         let name = unsafe words[1]
         if unsafe name.isOption("numpat") {
             let sum = parts.reduce(Int64(0)) { sum, part in

@@ -71,7 +71,7 @@ extension Shard {
         }
     }
 
-    private func setInfo(
+    private mutating func setInfo(
         _ session: UnsafeMutablePointer<RESPSession>, _ words: RESPWords,
         into out: inout RESPWriter
     ) {
@@ -95,7 +95,9 @@ extension Shard {
         out.ok()
     }
 
-    func clientLine(_ index: UInt32, _ session: UnsafeMutablePointer<RESPSession>) -> String {
+    mutating func clientLine(_ index: UInt32, _ session: UnsafeMutablePointer<RESPSession>)
+        -> String
+    {
         let age = unsafe (nowMs - session.pointee.createdMs) / 1000
         let idle = unsafe (nowMs - session.pointee.lastMs) / 1000
         let queued = unsafe session.pointee.queue.map { $0.entries.count } ?? -1
@@ -120,12 +122,13 @@ extension Shard {
 
     // MARK: Subcommands
 
-    func subcommand(_ command: RESPCommand, _ name: UnsafeRawBufferPointer) -> CommandRow? {
+    mutating func subcommand(_ command: RESPCommand, _ name: UnsafeRawBufferPointer) -> CommandRow?
+    {
         let asked = unsafe String(decoding: name, as: UTF8.self).lowercased()
         return CommandTable.row(command).subcommands.first { $0.name == asked }
     }
 
-    func unknownSubcommand(
+    mutating func unknownSubcommand(
         _ command: RESPCommand, _ name: UnsafeRawBufferPointer, into out: inout RESPWriter
     ) {
         out.begin(error: "ERR unknown subcommand '")
@@ -137,7 +140,7 @@ extension Shard {
         out.endLine()
     }
 
-    func wrongSubcommandArity(
+    mutating func wrongSubcommandArity(
         _ command: RESPCommand, _ name: UnsafeRawBufferPointer, into out: inout RESPWriter
     ) {
         out.begin(error: "ERR wrong number of arguments for '")
@@ -149,7 +152,7 @@ extension Shard {
     }
 
     /// `HELP`: a line for each subcommand and one for what it does.
-    func help(_ command: RESPCommand, into out: inout RESPWriter) {
+    mutating func help(_ command: RESPCommand, into out: inout RESPWriter) {
         let row = CommandTable.row(command)
         let name = row.name.uppercased()
         out.array(1 + row.subcommands.count * 2)

@@ -6,7 +6,7 @@ import Wire
 /// its own.
 extension Shard {
     /// Whether other shards have to be asked, too.
-    func asksForClients(_ words: RESPWords) -> Bool {
+    mutating func asksForClients(_ words: RESPWords) -> Bool {
         guard words.count > 1 else { return false }
         return unsafe words[1].isOption("list") || words[1].isOption("kill")
     }
@@ -29,7 +29,7 @@ extension Shard {
     }
 
     /// What a command means of its first `count` words; nil: the error has been written.
-    func clientFilter(
+    mutating func clientFilter(
         _ words: RESPWords, _ count: Int, _ context: RESPContext, into out: inout RESPWriter
     ) -> ClientFilter? {
         guard unsafe words[1].isOption("kill") else {

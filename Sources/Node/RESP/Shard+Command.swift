@@ -104,7 +104,7 @@ extension Shard {
         return false
     }
 
-    private func breakQueue(_ session: UnsafeMutablePointer<RESPSession>) {
+    private mutating func breakQueue(_ session: UnsafeMutablePointer<RESPSession>) {
         if unsafe session.pointee.queue != nil { unsafe session.pointee.queue?.isBroken = true }
     }
 
@@ -202,14 +202,16 @@ extension Shard {
         out.endLine()
     }
 
-    func wrongArity(_ command: RESPCommand, into out: inout RESPWriter) {
+    mutating func wrongArity(_ command: RESPCommand, into out: inout RESPWriter) {
         out.begin(error: "ERR wrong number of arguments for '")
         out.add(command.rawValue)
         out.add("' command")
         out.endLine()
     }
 
-    private func prefix(_ word: UnsafeRawBufferPointer, _ count: Int) -> UnsafeRawBufferPointer {
+    private mutating func prefix(_ word: UnsafeRawBufferPointer, _ count: Int)
+        -> UnsafeRawBufferPointer
+    {
         // As far as C would print it.
         let end = unsafe word.firstIndex(of: 0) ?? word.count
         return unsafe UnsafeRawBufferPointer(rebasing: word[..<min(end, count)])

@@ -3,7 +3,7 @@ import Wire
 
 /// COMMAND: the command table as clients ask for it.
 extension Shard {
-    func commandCommand(_ words: RESPWords, into out: inout RESPWriter) {
+    mutating func commandCommand(_ words: RESPWords, into out: inout RESPWriter) {
         guard words.count > 1 else {
             out.array(CommandTable.rows.count)
             for row in CommandTable.rows { describe(row, parent: nil, into: &out) }
@@ -26,7 +26,9 @@ extension Shard {
         }
     }
 
-    private func named(_ word: UnsafeRawBufferPointer) -> (CommandRow, parent: CommandRow?)? {
+    private mutating func named(_ word: UnsafeRawBufferPointer) -> (
+        CommandRow, parent: CommandRow?
+    )? {
         let parts = unsafe String(decoding: word, as: UTF8.self).split(
             separator: "|", omittingEmptySubsequences: false)
         guard parts.count <= 2, let row = CommandTable.row(named: String(parts[0])) else {
@@ -37,7 +39,7 @@ extension Shard {
         return row.subcommands.first { $0.name == name }.map { ($0, row) }
     }
 
-    private func commandInfo(_ words: RESPWords, into out: inout RESPWriter) {
+    private mutating func commandInfo(_ words: RESPWords, into out: inout RESPWriter) {
         guard words.count > 2 else {
             out.array(CommandTable.rows.count)
             for row in CommandTable.rows { describe(row, parent: nil, into: &out) }
@@ -54,7 +56,7 @@ extension Shard {
     }
 
     /// Ten values a command, in Redis 7's order.
-    private func describe(
+    private mutating func describe(
         _ row: CommandRow, parent: CommandRow?, into out: inout RESPWriter
     ) {
         out.array(10)
@@ -75,7 +77,7 @@ extension Shard {
         for sub in row.subcommands { describe(sub, parent: row, into: &out) }
     }
 
-    private func describeKeys(_ row: CommandRow, into out: inout RESPWriter) {
+    private mutating func describeKeys(_ row: CommandRow, into out: inout RESPWriter) {
         guard row.keys.first > 0 else { return out.array(0) }
         out.array(1)
         out.map(3)
@@ -107,7 +109,7 @@ extension Shard {
 
     // MARK: DOCS
 
-    private func commandDocs(_ words: RESPWords, into out: inout RESPWriter) {
+    private mutating func commandDocs(_ words: RESPWords, into out: inout RESPWriter) {
         var rows: [(CommandRow, parent: CommandRow?)] = []
         if words.count == 2 {
             rows = CommandTable.rows.map { ($0, nil) }
@@ -120,7 +122,9 @@ extension Shard {
         for (row, parent) in rows { document(row, parent: parent, into: &out) }
     }
 
-    private func document(_ row: CommandRow, parent: CommandRow?, into out: inout RESPWriter) {
+    private mutating func document(
+        _ row: CommandRow, parent: CommandRow?, into out: inout RESPWriter
+    ) {
         out.bulk(parent.map { "\($0.name)|\(row.name)" } ?? row.name)
         let arguments = CommandArgument.read(row.syntax)
         out.map(
@@ -144,7 +148,7 @@ extension Shard {
         }
     }
 
-    private func document(_ arguments: [CommandArgument], into out: inout RESPWriter) {
+    private mutating func document(_ arguments: [CommandArgument], into out: inout RESPWriter) {
         out.array(arguments.count)
         for argument in arguments {
             let flags =
@@ -179,7 +183,7 @@ extension Shard {
 
     // MARK: LIST and GETKEYS
 
-    private func commandList(_ words: RESPWords, into out: inout RESPWriter) {
+    private mutating func commandList(_ words: RESPWords, into out: inout RESPWriter) {
         var names = CommandTable.rows.map(\.name)
         if words.count > 2 {
             guard words.count == 5, unsafe words[2].isOption("filterby") else {
@@ -205,7 +209,7 @@ extension Shard {
         for name in names { out.bulk(name) }
     }
 
-    private func commandKeys(_ words: RESPWords, into out: inout RESPWriter) {
+    private mutating func commandKeys(_ words: RESPWords, into out: inout RESPWriter) {
         guard let row = unsafe CommandTable.row(named: String(decoding: words[2], as: UTF8.self))
         else { return out.error("ERR Invalid command specified") }
         let count = words.count - 2

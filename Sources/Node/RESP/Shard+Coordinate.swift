@@ -59,6 +59,7 @@ extension Shard {
             to: RESPTransaction(
                 id: id, kind: kind, ticket: ticket, queue: queue, watched: watched))
         unsafe place.pointee.reservedBytes = reservedBytes
+        unsafe place.pointee.isMuted = unsafe state.pointee.mutes
         if kind != .watch { unsafe findParticipants(place) }
         if unsafe place.pointee.writes {
             if unsafe state.pointee.holdsBack {
@@ -122,7 +123,7 @@ extension Shard {
         }
     }
 
-    private func claim(
+    private mutating func claim(
         _ key: UnsafeRawBufferPointer, _ table: TableNumber, _ claims: inout [Holds.Claim]
     ) {
         let shard = unsafe shard(of: key, in: table)
@@ -359,7 +360,7 @@ extension Shard {
     }
 
     /// The connection that a place's reply is for, if it is still there.
-    func connection(of ticket: UInt64) -> UInt32? {
+    mutating func connection(of ticket: UInt64) -> UInt32? {
         guard let place = awaited.place(of: ticket) else { return nil }
         let index = unsafe awaited.places[Int(place)].connection
         return index == Connection.noBlock ? nil : index
@@ -430,12 +431,13 @@ extension Shard {
         for (shard, _) in unsafe transaction.pointee.claims {
             unsafe askRelease(transaction.pointee.id, of: shard)
         }
-        let ticket = unsafe transaction.pointee.ticket
+        let (ticket, isMuted) = unsafe (transaction.pointee.ticket, transaction.pointee.isMuted)
         unsafe transaction.deinitialize(count: 1)
         unsafe transaction.deallocate()
         deliver(ticket) { shard, index, _ in
             let connection = unsafe shard.connections + Int(index)
             unsafe connection.pointee.flags.remove(.gathering)
+            if isMuted { return }
             _ = shard.writer(index)
             let isSent = unsafe reply.withUnsafeBytes { unsafe shard.append(index, $0) }
             if !isSent { shard.close(index) }

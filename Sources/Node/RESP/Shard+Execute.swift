@@ -84,7 +84,7 @@ extension Shard {
         }
     }
 
-    private func ping(_ words: RESPWords, into out: inout RESPWriter) {
+    private mutating func ping(_ words: RESPWords, into out: inout RESPWriter) {
         switch words.count {
         case 1: out.simple("PONG")
         case 2: unsafe out.bulk(words[1])
@@ -112,7 +112,7 @@ extension Shard {
             if context.readRule != .open { return refuseUnknown(context, into: &out) }
             return .missing
         }
-        if context.readRule != .open, !maySee(record, context) {
+        if !context.maySee(record) {
             out.error(Self.noPermission)
             return .refused
         }
@@ -121,22 +121,13 @@ extension Shard {
     }
 
     @inline(never)
-    private func refuseUnknown(_ context: RESPContext, into out: inout RESPWriter) -> Found {
+    private mutating func refuseUnknown(_ context: RESPContext, into out: inout RESPWriter) -> Found
+    {
         if context.caller == .nobody {
             out.error(Self.noPermission)
             return .refused
         }
         return .missing
-    }
-
-    func maySee(_ record: Record, _ context: RESPContext) -> Bool {
-        switch context.readRule {
-        case .open: true
-        case .authenticated: context.caller != .nobody
-        case .owner:
-            context.caller == .admin
-                || (context.caller == .user && record.owner == context.principal)
-        }
     }
 
     /// What a reply tells of a record that the disk does not have yet waits for it.
@@ -196,7 +187,7 @@ extension Shard {
     }
 
     @inline(never)
-    func writeFailure(_ status: Reply.Status, into out: inout RESPWriter) {
+    mutating func writeFailure(_ status: Reply.Status, into out: inout RESPWriter) {
         switch status {
         case .notOwner: out.error(Self.noPermission)
         case .outOfMemory:
@@ -211,13 +202,13 @@ extension Shard {
 
     /// Who a write is made by, as the keyspace asks.
     @inline(__always)
-    func writer(_ context: RESPContext) -> RecordOwner {
+    mutating func writer(_ context: RESPContext) -> RecordOwner {
         context.caller == .admin ? .system : context.principal
     }
 
     /// A command on a key, by whoever sent it.
     @inline(__always)
-    func command(
+    mutating func command(
         _ kind: Command.Kind, _ key: UnsafeRawBufferPointer, _ context: RESPContext,
         value: Value = .none, expiry: Expiry = .never, condition: Condition = .none
     ) -> Command {
@@ -228,7 +219,7 @@ extension Shard {
 
     /// A whole number, or an error.
     @inline(__always)
-    func integer(_ word: UnsafeRawBufferPointer, into out: inout RESPWriter) -> Int64? {
+    mutating func integer(_ word: UnsafeRawBufferPointer, into out: inout RESPWriter) -> Int64? {
         if let number = unsafe RESPNumber.integer(word) { return number }
         out.error(Self.notInteger)
         return nil

@@ -14,7 +14,7 @@ extension Shard {
         ]
     }
 
-    private func sections(_ words: RESPWords) -> [String] {
+    private mutating func sections(_ words: RESPWords) -> [String] {
         var wanted: [String] = []
         for place in 1..<max(1, words.count) {
             let name = unsafe String(decoding: words[place], as: UTF8.self).lowercased()
@@ -25,7 +25,9 @@ extension Shard {
     }
 
     /// Whether other shards have to be asked for what their databases hold.
-    func asksForDatabases(_ words: RESPWords) -> Bool { sections(words).contains("keyspace") }
+    mutating func asksForDatabases(_ words: RESPWords) -> Bool {
+        sections(words).contains("keyspace")
+    }
 
     mutating func info(
         _ words: RESPWords, _ databases: [DatabaseFigures], into out: inout RESPWriter
@@ -75,7 +77,7 @@ extension Shard {
         }
     }
 
-    private func serverFigures() -> [(String, String)] {
+    private mutating func serverFigures() -> [(String, String)] {
         let facts = unsafe state.pointee.facts
         let seconds = max(0, (wallMs - facts.startedMs) / 1000)
         return [
@@ -92,7 +94,7 @@ extension Shard {
         ]
     }
 
-    private func memoryFigures() -> [(String, String)] {
+    private mutating func memoryFigures() -> [(String, String)] {
         let used = totals().keyspaceBytes
         let resident = ProcessFacts.residentBytes
         let machine = Memory.available() ?? 0
@@ -109,7 +111,7 @@ extension Shard {
     }
 
     /// The log and its snapshots stand for Redis' append-only file and its rewriting.
-    private func persistenceFigures() -> [(String, String)] {
+    private mutating func persistenceFigures() -> [(String, String)] {
         let dumps =
             durability.dumper?.figures
             ?? Dumper.Figures(lastSaveS: unsafe state.pointee.facts.startedMs / 1000)
@@ -142,7 +144,7 @@ extension Shard {
         ]
     }
 
-    private func statsFigures() -> [(String, String)] {
+    private mutating func statsFigures() -> [(String, String)] {
         let total = totals()
         return [
             ("total_connections_received", "\(total.connectionsAccepted)"),
@@ -154,7 +156,7 @@ extension Shard {
         ]
     }
 
-    private func processorFigures() -> [(String, String)] {
+    private mutating func processorFigures() -> [(String, String)] {
         var usage = rusage()
         unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         func seconds(_ time: timeval) -> String {
@@ -168,7 +170,7 @@ extension Shard {
     }
 
     /// What all shards have counted, as of their last turns.
-    private func totals() -> ShardTally {
+    private mutating func totals() -> ShardTally {
         var total = ShardTally()
         for shard in unsafe 0..<state.pointee.shardCount {
             let one = unsafe state.pointee.figures[shard].tally

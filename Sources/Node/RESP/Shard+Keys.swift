@@ -267,7 +267,7 @@ extension Shard {
             context.table, prefix: prefix, after: prefix, steps: Int.max)
         while let record = keyspace.next(&page, at: now) {
             guard unsafe everything || Glob.matches(pattern, record.key) else { continue }
-            guard context.readRule == .open || maySee(record, context) else { continue }
+            guard context.maySee(record) else { continue }
             found += 1
             unsafe out.bulk(record.key)
         }
@@ -361,7 +361,7 @@ extension Shard {
                     if let pattern = unsafe pattern, unsafe !Glob.matches(pattern, record.key) {
                         return
                     }
-                    guard context.readRule == .open || maySee(record, context) else { return }
+                    guard context.maySee(record) else { return }
                     found += 1
                     unsafe out.bulk(record.key)
                 }

@@ -60,7 +60,7 @@ extension Shard {
         unsafe lookList(words[1], context, into: &out)
     }
 
-    func listEnd(_ word: UnsafeRawBufferPointer) -> Bool? {
+    mutating func listEnd(_ word: UnsafeRawBufferPointer) -> Bool? {
         if unsafe word.isOption("left") { return true }
         return unsafe word.isOption("right") ? false : nil
     }
@@ -79,7 +79,7 @@ extension Shard {
     }
 
     /// One element, encoded in memory that is not the arena.
-    private func encoded(_ element: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    private mutating func encoded(_ element: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         let bytes = ListForm.elementBytes(element.count)
         let resp = unsafe resp
         let room = unsafe resp.pointee.value.take(bytes)

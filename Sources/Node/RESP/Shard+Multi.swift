@@ -176,7 +176,7 @@ extension Shard {
         return true
     }
 
-    func shard(of watched: WatchedKey) -> Int {
+    mutating func shard(of watched: WatchedKey) -> Int {
         unsafe watched.key.withUnsafeBytes { unsafe self.shard(of: $0, in: watched.table) }
     }
 

@@ -124,7 +124,7 @@ extension Shard {
         PackedCommand(words).withWords { post(facts, $0, context, to: shard, ticket: ticket) }
     }
 
-    private func firstRefusal(
+    private mutating func firstRefusal(
         _ transaction: UnsafeMutablePointer<RESPTransaction>
     ) -> [UInt8]? {
         unsafe transaction.pointee.parts.first {
@@ -249,7 +249,7 @@ extension Shard {
     }
 
     /// The client's number, if it is still there.
-    private func clientNumber(
+    private mutating func clientNumber(
         _ transaction: UnsafeMutablePointer<RESPTransaction>
     ) -> UInt64 {
         guard let index = unsafe connection(of: transaction.pointee.ticket),

@@ -45,7 +45,7 @@ extension Shard {
     }
 
     /// What a client may send follows from whether it is served.
-    func setLimits(_ session: inout RESPSession, allowsInline: Bool) {
+    mutating func setLimits(_ session: inout RESPSession, allowsInline: Bool) {
         session.limits = session.isServed ? RESPLimits() : RESPLimits.stranger
         session.limits.allowsInline = allowsInline
         if session.isServed { session.limits.bulkBytesMax = settings.valueBytesMax }

@@ -48,7 +48,7 @@ extension Shard {
     }
 
     /// With an `ADMIN_PASSWORD` some commands are the admin's alone.
-    func mayAdminister(_ context: RESPContext) -> Bool {
+    mutating func mayAdminister(_ context: RESPContext) -> Bool {
         !settings.hasAdmin || context.caller == .admin
     }
 
@@ -58,7 +58,7 @@ extension Shard {
         "ERR This version runs alone: it does not join other nodes yet"
     }
 
-    private func cluster(
+    private mutating func cluster(
         _ words: RESPWords, _ context: RESPContext, into out: inout RESPWriter
     ) {
         let name = unsafe words[1]

@@ -181,7 +181,7 @@ extension Shard {
     }
 
     /// When a time to live ends, in milliseconds since 1970; nil when it is no such time.
-    private func time(
+    private mutating func time(
         _ lifetime: Lifetime, _ word: UnsafeRawBufferPointer, _ command: RESPCommand,
         into out: inout RESPWriter
     ) -> Int64? {
@@ -200,7 +200,7 @@ extension Shard {
         return time
     }
 
-    func badExpiry(_ command: RESPCommand, into out: inout RESPWriter) {
+    mutating func badExpiry(_ command: RESPCommand, into out: inout RESPWriter) {
         out.begin(error: "ERR invalid expire time in '")
         out.add(command.rawValue)
         out.add("' command")

@@ -84,7 +84,7 @@ extension Shard {
     }
 
     /// The log has no room for a transaction's end, so it is not begun.
-    func refuseUnlogged(_ kind: RESPTransaction.Kind, into out: inout RESPWriter) {
+    mutating func refuseUnlogged(_ kind: RESPTransaction.Kind, into out: inout RESPWriter) {
         guard kind == .exec else { return writeFailure(.unwritable, into: &out) }
         out.error(
             "EXECABORT Transaction discarded because of: MISCONF The node cannot write to its disk, so it takes no writes; see /ready"

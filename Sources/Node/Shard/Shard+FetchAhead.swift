@@ -31,7 +31,7 @@ extension Shard {
 
     /// Of the first request in what a connection has received, if it is plain and whole.
     @inline(__always)
-    private func hashOfFirstKey(
+    private mutating func hashOfFirstKey(
         _ index: UInt32, _ bytes: UnsafePointer<UInt8>, _ count: Int
     ) -> UInt64? {
         if let session = unsafe connections[Int(index)].resp {

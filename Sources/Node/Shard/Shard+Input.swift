@@ -50,7 +50,7 @@ extension Shard {
     }
 
     /// Whether the connection's next request may be looked at now.
-    func mayServe(_ index: UInt32) -> Bool {
+    mutating func mayServe(_ index: UInt32) -> Bool {
         let connection = unsafe connections + Int(index)
         return unsafe connection.pointee.flags.isDisjoint(with: [
             .closeAfterReply, .runnable, .gathering,

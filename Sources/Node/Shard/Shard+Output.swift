@@ -8,14 +8,14 @@ import Wire
 /// that was fixed when it began. The block goes back to the pool when all of it has left.
 extension Shard {
     /// Whether a reply of `ShardSettings.replyRoomBytes` can be written now.
-    func hasReplyRoom(_ index: UInt32) -> Bool {
+    mutating func hasReplyRoom(_ index: UInt32) -> Bool {
         if unsafe connections[Int(index)].flags.contains(.diverted) { return awaited.hasFree }
         return unsafe lastBlockHasRoom(index)
             || pool.canTake(isFirst: connections[Int(index)].blockCount == 0)
     }
 
     @inline(__always)
-    private func lastBlockHasRoom(_ index: UInt32) -> Bool {
+    private mutating func lastBlockHasRoom(_ index: UInt32) -> Bool {
         let last = unsafe connections[Int(index)].lastBlock
         return unsafe last != Connection.noBlock
             && BlockPool.blockBytes - Int(pool.links[Int(last)].end)
@@ -54,7 +54,7 @@ extension Shard {
         return restOfLastBlock(index)
     }
 
-    private func restOfLastBlock(_ index: UInt32) -> ByteWriter {
+    private mutating func restOfLastBlock(_ index: UInt32) -> ByteWriter {
         let last = unsafe connections[Int(index)].lastBlock
         let end = unsafe Int(pool.links[Int(last)].end)
         return unsafe ByteWriter(pool.bytes(of: last) + end, capacity: BlockPool.blockBytes - end)

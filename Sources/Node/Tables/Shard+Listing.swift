@@ -127,7 +127,7 @@ extension Shard {
         return isComplete
     }
 
-    private func smallest(_ listing: UnsafeMutablePointer<Listing>) -> Int? {
+    private mutating func smallest(_ listing: UnsafeMutablePointer<Listing>) -> Int? {
         var best: Int? = nil
         for shard in unsafe 0..<listing.pointee.pages.count
         where unsafe !listing.pointee.pages[shard].isEmpty {
@@ -144,7 +144,7 @@ extension Shard {
         return best
     }
 
-    private func isFull(_ listing: UnsafeMutablePointer<Listing>) -> Bool {
+    private mutating func isFull(_ listing: UnsafeMutablePointer<Listing>) -> Bool {
         unsafe listing.pointee.stage == .gathering
             && listing.pointee.gathered.count >= Listing.gatheredBytesMax
     }
@@ -330,7 +330,7 @@ extension Shard {
         return page
     }
 
-    private func postList(
+    private mutating func postList(
         _ index: UInt32, _ listing: UnsafeMutablePointer<Listing>, after: UnsafeRawBufferPointer,
         to target: Int
     ) -> Bool {

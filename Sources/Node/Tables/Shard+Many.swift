@@ -149,7 +149,7 @@ extension Shard {
         }
     }
 
-    private func nextItem(
+    private mutating func nextItem(
         _ gather: UnsafeMutablePointer<Gather>
     ) -> (key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)? {
         if let item = unsafe gather.pointee.pending {
@@ -220,7 +220,7 @@ extension Shard {
     }
 
     /// What precedes a record in the answer to a read; nothing for a store.
-    private func text(
+    private mutating func text(
         _ gather: UnsafeMutablePointer<Gather>, _ key: UnsafeRawBufferPointer
     ) -> [UInt8] {
         guard unsafe gather.pointee.kind == .read else { return [] }

@@ -63,7 +63,7 @@ extension Shard {
 
     static var keyMethods: StaticString { "GET, HEAD, PUT, PATCH, DELETE, OPTIONS" }
 
-    func shard(of key: UnsafeRawBufferPointer, in table: TableNumber) -> Int {
+    mutating func shard(of key: UnsafeRawBufferPointer, in table: TableNumber) -> Int {
         guard unsafe state.pointee.shardCount > 1 else { return number }
         let slot = unsafe Slot.of(key, offset: tables[table].slotOffset)
         return unsafe Slot.shard(ofGroup: Slot.group(slot), shards: state.pointee.shardCount)
@@ -88,7 +88,8 @@ extension Shard {
     }
 
     /// What can be judged before the key's shard is asked: the body and the query.
-    private func prepare(_ work: inout TableWork, _ request: borrowing Request) -> Outcome? {
+    private mutating func prepare(_ work: inout TableWork, _ request: borrowing Request) -> Outcome?
+    {
         guard work.kind == .put || work.kind == .patch else { return nil }
         if let type = unsafe request.field(.contentType), unsafe !Self.isJSON(type.bytes, work.kind)
         {
@@ -159,7 +160,7 @@ extension Shard {
         return outcome(of: command)
     }
 
-    private func read(_ work: TableWork, _ key: Key) -> Outcome {
+    private mutating func read(_ work: TableWork, _ key: Key) -> Outcome {
         guard let record = keyspace.get(key, at: wallMs) else {
             if work.readRule != .open, work.caller == .nobody { return Self.tokenNeeded }
             return .keyNotFound
@@ -198,7 +199,7 @@ extension Shard {
     }
 
     /// Why a write does not happen: whose record it is first, then its preconditions.
-    private func refusal(_ work: TableWork, _ record: Record?) -> Outcome? {
+    private mutating func refusal(_ work: TableWork, _ record: Record?) -> Outcome? {
         if let record, work.caller != .admin, record.owner != .anonymous,
             record.owner != work.principal
         {

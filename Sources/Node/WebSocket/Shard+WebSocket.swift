@@ -18,7 +18,7 @@ extension Shard {
         openSocket(index, request, shape, echoes ? .echo : .operations)
     }
 
-    private func asksForEcho(_ request: borrowing Request) -> Bool {
+    private mutating func asksForEcho(_ request: borrowing Request) -> Bool {
         let all = unsafe request.bytes.bytes
         var items = request.queryItems
         while let item = items.next(in: all) {
@@ -60,7 +60,7 @@ extension Shard {
     }
 
     /// What RFC 9110 15.5.22 and RFC 6455 4.4 have a 426 say.
-    private func writeUpgradeFields(into writer: inout ByteWriter) {
+    private mutating func writeUpgradeFields(into writer: inout ByteWriter) {
         HTTPReplyHead.field("Upgrade", "websocket", into: &writer)
         HTTPReplyHead.field("Connection", "Upgrade", into: &writer)
         HTTPReplyHead.field("Sec-WebSocket-Version", WebSocketHandshake.version, into: &writer)
@@ -106,14 +106,14 @@ extension Shard {
     }
 
     /// Pages come back all at once after a restart: their pings are spread over time.
-    private func firstBeatMs(_ index: UInt32) -> UInt64 {
+    private mutating func firstBeatMs(_ index: UInt32) -> UInt64 {
         let half = settings.heartbeatMs / 2
         return nowMs + half + UInt64(index &* 2_654_435_761) % max(half, 1)
     }
 
     /// Whether the page that asks may: any may, unless the node was told which; and always the
     /// node's own.
-    private func mayOpen(_ request: borrowing Request) -> Bool {
+    private mutating func mayOpen(_ request: borrowing Request) -> Bool {
         guard !settings.allowsAnyOrigin, let origin = unsafe request.field(.origin) else {
             return true
         }
