@@ -97,7 +97,10 @@ start() {
     [[ $1 == --ready ]] && { check=$2; shift 2; }
     [[ $1 == --group ]] && { directories=${groups[$2]}; shift 2; }
     # The shell enters the groups before it becomes the server, so everything is charged there.
-    DIRECTORIES=$directories taskset -c "$SERVER_CPUS" "${realtime[@]}" bash -c '
+    # A group without a share of real-time takes none with such a priority; it has a weight instead.
+    local priority=("${realtime[@]}")
+    [[ $directories ]] && priority=()
+    DIRECTORIES=$directories taskset -c "$SERVER_CPUS" "${priority[@]}" bash -c '
         for directory in $DIRECTORIES; do echo $$ >"$directory/cgroup.procs" || exit 1; done
         unset DIRECTORIES
         exec "$@"' "$name" "$@" >"$temp/$name.log" 2>&1 &
@@ -120,7 +123,8 @@ cgroup_version() {
 }
 
 # group NAME CPUS MEMORY: a control group for `start --group`; 0 leaves a side unlimited. Sockets'
-# buffers are counted: version 2 always does, version 1 once their own limit is set.
+# buffers are counted: version 2 always does, version 1 once their own limit is set. With REALTIME
+# the group goes before other work of the machine, within its limits.
 # Returns 1 where that is not permitted.
 group() {
     local name=$1 cpus=$2 memory=$3 id="needletail-bench-$$-$1" root=/sys/fs/cgroup quota
@@ -131,6 +135,7 @@ group() {
         groups[$name]=$root/$id
         [[ -f $root/$id/memory.max ]] || return 1
         ((quota == 0)) || echo "$quota 100000" >"$root/$id/cpu.max" || return 1
+        [[ ! ${realtime[*]} ]] || echo 10000 >"$root/$id/cpu.weight" || return 1
         ((memory == 0)) || echo "$memory" >"$root/$id/memory.max" || return 1
         return
     fi
@@ -140,6 +145,7 @@ group() {
         echo 100000 >"$root/cpu/$id/cpu.cfs_period_us"
         echo "$quota" >"$root/cpu/$id/cpu.cfs_quota_us" || return 1
     fi
+    [[ ! ${realtime[*]} ]] || echo 262144 >"$root/cpu/$id/cpu.shares" || return 1
     # The whole is bounded first: the kernel's part may not exceed it.
     ((memory == 0)) || echo "$memory" >"$root/memory/$id/memory.limit_in_bytes" || return 1
     echo $((memory ? memory : 1 << 40)) >"$root/memory/$id/memory.kmem.tcp.limit_in_bytes" || return 1

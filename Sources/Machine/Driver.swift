@@ -148,6 +148,15 @@ import Glibc
         case .epoll(let driver): unsafe driver.pointee.wait(timeoutNs: timeoutNs)
         }
     }
+
+    /// Whether the last batch was full, so that more waits behind it, perhaps somebody's request.
+    /// Work that can wait should make few completions until it is not.
+    public var isBehind: Bool {
+        switch self {
+        case .uring(let driver): unsafe driver.pointee.isBehind
+        case .epoll(let driver): unsafe driver.pointee.isBehind
+        }
+    }
 }
 
 /// Ends a driver's `wait` from another thread: an eventfd. It is made before the driver, and by

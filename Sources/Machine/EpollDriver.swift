@@ -28,6 +28,8 @@ import Glibc
     private let bufferPages: Pages
     private let freeBuffers: UnsafeMutablePointer<UInt16>
     private var freeBufferCount: Int
+    /// The last batch was full: more may have happened.
+    private(set) var isBehind = false
     /// Sockets that may have bytes to read and whose owner wants them.
     private var toRead: IndexQueue
     private var own: CompletionList
@@ -164,6 +166,7 @@ import Glibc
         moveOwn()
         let mustLook = batch.count > 0 || (toRead.count > 0 && freeBufferCount > 0)
         let count = waitForEvents(timeoutNs: mustLook ? 0 : timeoutNs)
+        isBehind = Int(count) == limits.batchMax
         // EINTR, the only failure possible here, is an empty batch.
         for place in 0..<Int(max(count, 0)) {
             let event = unsafe events[place]

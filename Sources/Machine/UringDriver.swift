@@ -30,6 +30,8 @@ import Glibc
     private var buffersReturned: Int32 = 0
     private var buffersOffered = 0
     private var buffersOut = 0
+    /// The last batch was full: more may have completed.
+    private(set) var isBehind = false
     private var parked: IndexQueue
     private var own: CompletionList
     private var batch: CompletionList
@@ -280,6 +282,7 @@ import Glibc
         own.removeAll()
 
         let count = unsafe Int(nt_ring_take(ring, taken, UInt32(limits.batchMax)))
+        isBehind = count == limits.batchMax
         for index in 0..<count {
             let cqe = unsafe taken + index
             unsafe understand(

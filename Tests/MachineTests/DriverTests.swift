@@ -161,6 +161,31 @@ import Testing
         peer.close()
     }
 
+    /// Whoever makes completions of its own accord has to know that others wait behind them.
+    @Test(arguments: DriverKind.allCases)
+    func `a full batch says that more may wait behind it`(_ kind: DriverKind) throws {
+        let rig = try DriverRig(kind, batch: 8)
+        defer { rig.end() }
+        rig.turn()
+        #expect(!rig.driver.isBehind)
+        let pairs = (0..<12).map { _ in Peer.pair() }
+        for (index, pair) in pairs.enumerated() {
+            pair.peer.say("x")
+            rig.driver.open(UInt32(index), fd: pair.ours)
+            rig.driver.receive(UInt32(index))
+        }
+        var wasBehind = false
+        #expect(
+            rig.until {
+                wasBehind = wasBehind || rig.driver.isBehind
+                return (0..<12).allSatisfy { rig.heard[$0]?.count == 1 }
+            })
+        #expect(wasBehind)
+        rig.settle()
+        #expect(!rig.driver.isBehind)
+        for pair in pairs { pair.peer.close() }
+    }
+
     // MARK: Buffers
 
     /// Four buffers for 64 sockets: most wait at any time, none is told, all bytes come.

@@ -210,6 +210,25 @@ import Testing
         drain(second)
     }
 
+    /// A shard that had walked its records took turn after turn, a whole CPU, until others had
+    /// written the file.
+    @Test(arguments: NodeShape.few)
+    func `a shard waits for its snapshot to be written and does not spin`(
+        _ shape: NodeShape
+    ) throws {
+        let server = try shape.start(environment: ["ADMIN_PASSWORD=the operator's"])
+        let admin = Caller(try server.connect(), try server.token("admin", "the operator's"))
+        expect(201, try admin.put("/t/key/k", "1"))
+        func turns() throws -> Int {
+            try #require(try admin.get("/metrics").json?["turns"]?.int)
+        }
+        let before = try turns()
+        for _ in 1...5 {
+            expect(200, try admin.client.ask("POST", "/admin/snapshot", admin.credentials))
+        }
+        #expect(try turns() - before < 1_000)
+    }
+
     @Test func `the log's growth brings a snapshot by itself`() throws {
         let home = try Home()
         let shape = NodeShape(io: .epoll, shards: 2)

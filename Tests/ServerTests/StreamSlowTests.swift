@@ -118,4 +118,37 @@ import Testing
         #expect(try #require(pushes) >= count)
         _ = skipped
     }
+
+    /// Each turn sent as much as one batch of completions holds, so that requests came to wait
+    /// behind ever more of them: for seconds, where more was written than could be told. It is not
+    /// time that counts here but what was told between one answer and the next.
+    @Test(arguments: NodeShape.few)
+    func `a request does not wait behind all that a crowd is told`(_ shape: NodeShape) throws {
+        raiseDescriptorLimit()
+        let count = 2_000
+        let server = try shape.start()
+        let token = try server.token("alice", "alice's secret")
+        let alice = Caller(try server.connect(), token)
+        let feeds = try (0..<count).map { _ in try Feed(try server.connect(), "/t/subscribe/k") }
+        #expect(try becomes { try alice.get("/t/subscribers/k").text == "{\"count\":\(count)}" })
+        let others = try (0..<60).map { _ in try server.connect() }
+        let asker = try server.connect()
+        func told() throws -> Int {
+            let metrics = try asker.ask("GET", "/metrics").json
+            return try #require(metrics?["streams"]?["events"]?.int)
+        }
+        var between: [Int] = []
+        for round in 1...20 {
+            for n in 1...4 { expect(201, try alice.put("/t/key/k", "\(n)")) }
+            for other in others { try other.send(Client.request("GET", "/health")) }
+            let marks = try (0..<4).map { _ in try told() }
+            for other in others { expect(200, try other.reply()) }
+            // While the crowd is being told; what waits has had some rounds to gather.
+            guard round > 5, marks[3] > marks[2] else { continue }
+            between += [marks[1] - marks[0], marks[2] - marks[1]]
+        }
+        if let least = between.min() { #expect(least < 600, "\(between)") }
+        for feed in feeds { feed.close() }
+        #expect(server.answers)
+    }
 }

@@ -50,6 +50,10 @@ import Synchronization
 
     private static let eventsPerTurn = 512
     private static let readBytes = 64 * 1024
+    /// After it has read, the thread lets events gather for so long. One that waits in
+    /// epoll_wait(2) is woken for each that comes, and where the server is on this machine its CPU
+    /// does that: two fifths of what a delivery cost. The kernel's receive times don't change.
+    private static let gatherNs = 100_000
     /// Until a stream says otherwise.
     private static let retryMs: UInt32 = 500
     private static let reopenEveryNs: UInt64 = 50_000_000
@@ -293,6 +297,7 @@ import Synchronization
         for place in 0..<Int(max(count, 0)) {
             unsafe readOnce(Int(ready[place].data.u64))
         }
+        if count > 0, count < Self.eventsPerTurn { gather() }
         guard nowNs >= reopenAtNs, !isEnding else { return }
         reopenAtNs = nowNs + Self.reopenEveryNs
         for index in 0..<plan.listeners
@@ -301,6 +306,11 @@ import Synchronization
         {
             do throws(SystemError) { try open(index) } catch {}
         }
+    }
+
+    private func gather() {
+        var span = timespec(tv_sec: 0, tv_nsec: Self.gatherNs)
+        unsafe nanosleep(&span, nil)
     }
 
     private mutating func readOnce(_ index: Int) {

@@ -123,7 +123,9 @@ extension Shard {
     var snapshotGoesOn: Bool {
         mutating get {
             if snapshotWalk.stage == .settling { return unsafe resp.pointee.underWay == 0 }
-            return unsafe snapshotWalk.stage == .walking && !snapshotWalk.free.isEmpty
+            // At its end only rows that are still being written are waited for, and they wake us.
+            return unsafe snapshotWalk.stage == .walking && !snapshotWalk.isAtEnd
+                && !snapshotWalk.free.isEmpty
         }
     }
 

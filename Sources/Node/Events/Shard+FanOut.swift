@@ -8,8 +8,12 @@ import Wire
 /// takes: so every stream hears a shard's changes in their order, and its id says with one number
 /// what it has heard.
 extension Shard {
-    /// Streams told in one turn: two milliseconds of the kernel's sending.
-    private static let deliveriesPerTurn = 256
+    /// Streams told in one turn: a millisecond of the kernel's sending. Each send is a completion
+    /// of the next batch, which has to have room for everybody's requests as well: where every turn
+    /// makes more completions than one takes, requests wait behind ever more of them.
+    private static let deliveriesPerTurn = 128
+    /// The same while completions wait.
+    private static let deliveriesWhenBehind = 32
     /// What a page of an answer counts as among them.
     private static let pageDeliveries = 8
     /// When the first in the queue has waited for so long, events of one key are taken together.
@@ -81,7 +85,7 @@ extension Shard {
 
     /// Tells listeners what was heard, as much as one turn allows.
     mutating func fanOut() {
-        var budget = Self.deliveriesPerTurn
+        var budget = driver.isBehind ? Self.deliveriesWhenBehind : Self.deliveriesPerTurn
         while budget > 0 {
             if let frame = unsafe audience.current {
                 unsafe goOn(telling: frame, &budget)
@@ -159,6 +163,13 @@ extension Shard {
         let subscription = unsafe audience.topics.subscription(listener)
         let number = unsafe subscription.pointee.stream
         let stream = unsafe audience.streams.place(number)
+        let state = unsafe SubscriptionState(rawValue: subscription.pointee.state)
+        // A crowd that does not read is passed over quickly: each is owed the key already.
+        if state.isWaiting, state.wish == .owed, audience.currentRule == .open,
+            unsafe subscription.pointee.note == nil
+        {
+            return unsafe skip(frame, stream)
+        }
         guard unsafe !stream.pointee.flags.contains(.ended),
             unsafe connections[Int(stream.pointee.connection)].state == .open
         else { return }
@@ -169,7 +180,6 @@ extension Shard {
                     recordOf: frame.pointee.owner)
             else { return }
         }
-        let state = unsafe SubscriptionState(rawValue: subscription.pointee.state)
         if !state.isLive {
             guard unsafe isTold(listener, state, frame) else { return }
         }
@@ -198,6 +208,14 @@ extension Shard {
         return true
     }
 
+    /// An event is left out for a stream that is owed its key.
+    private mutating func skip(
+        _ frame: UnsafeMutablePointer<Frame>, _ stream: UnsafeMutablePointer<Stream>
+    ) {
+        unsafe stream.pointee.skipped &+= 1 &+ frame.pointee.skipped
+        tally.eventsConflated &+= 1
+    }
+
     /// What a subscription that is not told of everything yet makes of an event: true if it is told.
     private mutating func isTold(
         _ listener: UInt32, _ state: SubscriptionState, _ frame: UnsafeMutablePointer<Frame>
@@ -206,19 +224,13 @@ extension Shard {
         let stream = unsafe audience.streams.place(subscription.pointee.stream)
         guard let catchUp = unsafe CatchUp.of(subscription) else {
             // The answer it waits for will say what the event says, or something newer.
-            if state.wish == .owed, state.isWaiting {
-                unsafe stream.pointee.skipped &+= 1 &+ frame.pointee.skipped
-                tally.eventsConflated &+= 1
-            }
+            if state.wish == .owed, state.isWaiting { unsafe skip(frame, stream) }
             return false
         }
         let key = unsafe FramePool.key(frame)
         if catchUp.wish == .owed {
             guard let serial = unsafe catchUp.owed[Array(key)] else { return true }
-            if serial == 0 {
-                unsafe stream.pointee.skipped &+= 1 &+ frame.pointee.skipped
-                tally.eventsConflated &+= 1
-            }
+            if serial == 0 { unsafe skip(frame, stream) }
             return false
         }
         let from = unsafe Int(frame.pointee.from)
