@@ -38,6 +38,12 @@ import Wire
     var free: [RowsJob.Place] = unsafe []
     var rowsOut = 0
 
+    /// Whether there are rows to be filled, or full ones to be handed over.
+    var canGoOn: Bool {
+        guard let next = unsafe free.first else { return false }
+        return unsafe !isAtEnd || !next.pointee.rows.isEmpty
+    }
+
     /// Two keep both the shard and the worker busy.
     static let rowsPerShard = 2
     /// What a turn spends on walking: a slice is some hundreds of records, and after it a request
@@ -124,8 +130,7 @@ extension Shard {
         mutating get {
             if snapshotWalk.stage == .settling { return unsafe resp.pointee.underWay == 0 }
             // At its end only rows that are still being written are waited for, and they wake us.
-            return unsafe snapshotWalk.stage == .walking && !snapshotWalk.isAtEnd
-                && !snapshotWalk.free.isEmpty
+            return snapshotWalk.stage == .walking && snapshotWalk.canGoOn
         }
     }
 
@@ -141,16 +146,22 @@ extension Shard {
 
     private mutating func walkOn(_ snapshotter: Snapshotter) {
         let start = Clock.monotonicNs()
-        while !snapshotWalk.isAtEnd, unsafe !snapshotWalk.free.isEmpty {
+        while snapshotWalk.canGoOn {
             let rows = unsafe snapshotWalk.free[0]
-            snapshotWalk.isAtEnd = unsafe !step(rows.pointee.rows)
-            if unsafe rows.pointee.rows.isFull || snapshotWalk.isAtEnd {
-                unsafe handOver(rows, snapshotter)
+            if unsafe !rows.pointee.rows.isFull, !snapshotWalk.isAtEnd {
+                snapshotWalk.isAtEnd = unsafe !step(rows.pointee.rows)
+            }
+            // With a full queue they are handed over in a later turn.
+            if unsafe rows.pointee.rows.isFull || snapshotWalk.isAtEnd,
+                unsafe !handOver(rows, snapshotter)
+            {
+                break
             }
             if Clock.monotonicNs() &- start >= SnapshotWalk.sliceNsMax { break }
         }
         figures.countSlice(ns: Clock.monotonicNs() &- start)
-        guard snapshotWalk.isAtEnd, snapshotWalk.rowsOut == 0 else { return }
+        guard snapshotWalk.isAtEnd, !snapshotWalk.canGoOn, snapshotWalk.rowsOut == 0
+        else { return }
         for place in unsafe snapshotWalk.free.indices {
             unsafe RowsJob.free(snapshotWalk.free[place])
         }
@@ -179,11 +190,12 @@ extension Shard {
         return isMore
     }
 
-    private mutating func handOver(_ rows: RowsJob.Place, _ snapshotter: Snapshotter) {
-        // With a full queue the rows are full still, and handed over in the next turn.
-        guard unsafe snapshotter.add(rows) else { return }
+    private mutating func handOver(_ rows: RowsJob.Place, _ snapshotter: Snapshotter) -> Bool {
+        if unsafe rows.pointee.rows.isEmpty { return true }
+        guard unsafe snapshotter.add(rows) else { return false }
         unsafe snapshotWalk.free.removeFirst()
         snapshotWalk.rowsOut += 1
+        return true
     }
 
     private mutating func readRows() {
