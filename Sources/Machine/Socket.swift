@@ -112,13 +112,7 @@ public struct SocketAddress: Sendable {
         // Accepted sockets inherit it: replies are gathered here, not by the kernel.
         unsafe setsockopt(
             fd, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
-        let bound = unsafe withUnsafePointer(to: wanted.storage) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                unsafe bind(fd, address, wanted.length)
-            }
-        }
-        guard bound == 0 else {
-            let code = errno
+        if let code = bind(fd, wanted) {
             close(fd)
             throw SystemError("bind \(name)", code, hint: hint(forBindError: code))
         }
@@ -142,6 +136,28 @@ public struct SocketAddress: Sendable {
         self.fd = fd
         self.address = address
     }
+
+    /// Binds, and answers what went wrong. The kernel takes a ring apart some time after its process
+    /// has ended, and until then the ring's listener is there: who starts a node again right after it
+    /// was killed must not hear that somebody else has its address.
+    private static func bind(_ fd: Int32, _ wanted: SocketAddress) -> Int32? {
+        var attemptsLeft = inUseMs / inUsePauseMs
+        while true {
+            let bound = unsafe withUnsafePointer(to: wanted.storage) { pointer in
+                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                    unsafe Glibc.bind(fd, address, wanted.length)
+                }
+            }
+            if bound == 0 { return nil }
+            guard errno == EADDRINUSE, attemptsLeft > 0 else { return errno }
+            attemptsLeft -= 1
+            usleep(useconds_t(inUsePauseMs * 1000))
+        }
+    }
+
+    /// How long an address may be in use before it is somebody else's.
+    private static let inUseMs = 1000
+    private static let inUsePauseMs = 5
 
     private static func hint(forBindError code: Int32) -> String {
         switch code {

@@ -1,9 +1,11 @@
 """A node as a child process, on a free port and in a directory of its own."""
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,11 +15,26 @@ import urllib.error
 import urllib.request
 
 
+def free_port():
+    """A port that the kernel gives to nobody. While a node is away a client that keeps trying may be
+    given the node's own port to connect from, and then sits on it."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as numbers:
+        end = int(numbers.read().split()[0])
+    while True:
+        port = random.randrange(min(20_000, end - 2000), end)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
 class Node:
     def __init__(self, *options):
         self.options = list(options)
         self.directory = tempfile.mkdtemp(prefix="needletail-clients-")
-        self.port = 0
+        self.port = free_port()
         self.process = None
         self.start()
 
