@@ -48,6 +48,20 @@ import Testing
         #expect(second?.hint.contains("choose another port") == true)
     }
 
+    /// A node that was killed leaves its listener to the kernel for a moment, and the next one heard that
+    /// its address was in use.
+    @Test func `an address that is let go of in a moment is waited for`() throws {
+        let first = try Listener.listen(on: .resolve(host: "127.0.0.1", port: 0))
+        let address = first.address
+        let fd = first.release()
+        Task.detached {
+            usleep(50_000)
+            close(fd)
+        }
+        let second = try Listener.listen(on: address)
+        #expect(second.address.port == address.port)
+    }
+
     @Test func `an address of another machine is refused with a remedy`() throws {
         let error = #expect(throws: SystemError.self) {
             _ = try Listener.listen(on: .resolve(host: "192.0.2.1", port: 0))
