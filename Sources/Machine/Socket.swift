@@ -99,7 +99,10 @@ public struct SocketAddress: Sendable {
     /// The address really bound: a port of 0 has become one.
     public let address: SocketAddress
 
-    public static func listen(on wanted: SocketAddress) throws(SystemError) -> Listener {
+    /// `pause` passes the time while somebody has the address.
+    public static func listen(
+        on wanted: SocketAddress, pause: (_ milliseconds: Int) -> Void = sleep
+    ) throws(SystemError) -> Listener {
         let name = wanted.text
         let fd = socket(
             Int32(wanted.storage.ss_family),
@@ -112,7 +115,7 @@ public struct SocketAddress: Sendable {
         // Accepted sockets inherit it: replies are gathered here, not by the kernel.
         unsafe setsockopt(
             fd, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
-        if let code = bind(fd, wanted) {
+        if let code = bind(fd, wanted, pause) {
             close(fd)
             throw SystemError("bind \(name)", code, hint: hint(forBindError: code))
         }
@@ -140,7 +143,9 @@ public struct SocketAddress: Sendable {
     /// Binds, and answers what went wrong. The kernel takes a ring apart some time after its process
     /// has ended, and until then the ring's listener is there: who starts a node again right after it
     /// was killed must not hear that somebody else has its address.
-    private static func bind(_ fd: Int32, _ wanted: SocketAddress) -> Int32? {
+    private static func bind(
+        _ fd: Int32, _ wanted: SocketAddress, _ pause: (_ milliseconds: Int) -> Void
+    ) -> Int32? {
         var attemptsLeft = inUseMs / inUsePauseMs
         while true {
             let bound = unsafe withUnsafePointer(to: wanted.storage) { pointer in
@@ -151,8 +156,12 @@ public struct SocketAddress: Sendable {
             if bound == 0 { return nil }
             guard errno == EADDRINUSE, attemptsLeft > 0 else { return errno }
             attemptsLeft -= 1
-            usleep(useconds_t(inUsePauseMs * 1000))
+            pause(inUsePauseMs)
         }
+    }
+
+    public static func sleep(milliseconds: Int) {
+        usleep(useconds_t(milliseconds * 1000))
     }
 
     /// How long an address may be in use before it is somebody else's.

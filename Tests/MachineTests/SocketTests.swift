@@ -42,7 +42,7 @@ import Testing
         let listener = try Listener.listen(on: wanted)
         #expect(listener.address.port != 0)
         let second = #expect(throws: SystemError.self) {
-            _ = try Listener.listen(on: listener.address)
+            _ = try Listener.listen(on: listener.address) { _ in }
         }
         #expect(second?.code == EADDRINUSE)
         #expect(second?.hint.contains("choose another port") == true)
@@ -54,12 +54,23 @@ import Testing
         let first = try Listener.listen(on: .resolve(host: "127.0.0.1", port: 0))
         let address = first.address
         let fd = first.release()
-        Task.detached {
-            usleep(50_000)
-            close(fd)
+        var pauses = 0
+        let second = try Listener.listen(on: address) { _ in
+            pauses += 1
+            if pauses == 3 { close(fd) }
         }
-        let second = try Listener.listen(on: address)
         #expect(second.address.port == address.port)
+        #expect(pauses == 3)
+    }
+
+    @Test func `an address that somebody keeps is refused after a second`() throws {
+        let first = try Listener.listen(on: .resolve(host: "127.0.0.1", port: 0))
+        var waited = 0
+        let error = #expect(throws: SystemError.self) {
+            _ = try Listener.listen(on: first.address) { waited += $0 }
+        }
+        #expect(error?.code == EADDRINUSE)
+        #expect(waited == 1000)
     }
 
     @Test func `an address of another machine is refused with a remedy`() throws {
