@@ -179,29 +179,43 @@ extension Keyspace {
         let used = form.used - splice.removed + inserted
         let spare = ListForm.spare(used)
         let capacity = ListForm.headBytes + used + spare
-        let room = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 8)
-        defer { unsafe room.deallocate() }
-        let start = unsafe room.baseAddress.unsafelyUnwrapped
-        let tail = form.used - splice.place - splice.removed
-        let growsAtFront = splice.place == 0 && tail > 0
+        let growsAtFront = splice.place == 0 && form.used > splice.removed
         let front = ListForm.headBytes + (growsAtFront ? spare : 0)
-        unsafe memset(start, 0, front)
-        unsafe memset(start + front + used, 0, capacity - front - used)
-        var at = front
-        if splice.place > 0, let old = unsafe form.value.baseAddress {
-            unsafe memcpy(start + at, old + form.front, splice.place)
+        let new: Ref
+        if isLarge(head, keyBytes: unsafe key.bytes.count, valueBytes: capacity) {
+            new = unsafe storeLarge(
+                head, key.hash, key.bytes, valueBytes: capacity, over: ref
+            ) { unsafe form.lay(splice, front: front, to: $0) }
+        } else {
+            let room = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 8)
+            defer { unsafe room.deallocate() }
+            let start = unsafe room.baseAddress.unsafelyUnwrapped
+            unsafe memset(start, 0, front)
+            unsafe memset(start + front + used, 0, capacity - front - used)
+            unsafe form.lay(splice, front: front, to: start)
+            new = unsafe store(head, key.hash, key.bytes, UnsafeRawBufferPointer(room), over: ref)
         }
-        at += splice.place
-        if let bytes = unsafe splice.inserted.baseAddress {
-            unsafe memcpy(start + at, bytes, inserted)
-            at += inserted
-        }
-        if tail > 0, let old = unsafe form.value.baseAddress {
-            unsafe memcpy(start + at, old + form.front + splice.place + splice.removed, tail)
-        }
-        unsafe ListForm.writeHead(
-            count: form.count + splice.countChange, front: front, used: used, to: start)
-        let new = unsafe store(head, key.hash, key.bytes, UnsafeRawBufferPointer(room), over: ref)
         return new == 0 ? nil : records[new]
+    }
+}
+
+extension ListForm {
+    /// Writes a list with the change made elsewhere, its elements from `front` on.
+    fileprivate func lay(
+        _ splice: ListSplice, front newFront: Int, to start: UnsafeMutableRawPointer
+    ) {
+        let tail = used - splice.place - splice.removed
+        var at = newFront
+        func put(_ bytes: UnsafeRawPointer?, _ count: Int) {
+            guard count > 0, let bytes = unsafe bytes else { return }
+            unsafe memcpy(start + at, bytes, count)
+            at += count
+        }
+        let old = unsafe value.baseAddress.map { unsafe $0 + front }
+        unsafe put(old, splice.place)
+        unsafe put(splice.inserted.baseAddress, splice.inserted.count)
+        unsafe put(old.map { unsafe $0 + splice.place + splice.removed }, tail)
+        unsafe ListForm.writeHead(
+            count: count + splice.countChange, front: newFront, used: at - newFront, to: start)
     }
 }

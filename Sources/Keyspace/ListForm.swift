@@ -11,10 +11,10 @@ import Glibc
 /// Adding to an end or taking from one touches that end alone as long as there is room, so it costs
 /// what the element costs, however long the list is. Where an end's room is used up the elements
 /// slide to the middle, if a quarter of their bytes is free beyond the other end, or the list is
-/// written anew with half as much again. Either is paid for by a part of the list's own length in
-/// additions, so over many of them it is a constant each, at both ends and for queues too. An
-/// element in the middle is found by walking from the nearer end, as in Redis. Two bytes an
-/// element and twelve a list is what it takes beyond the elements and the room.
+/// written anew with half as much again (a long one: as much again). Either is paid for by a part of
+/// the list's own length in additions, so over many of them it is a constant each, at both ends and
+/// for queues too. An element in the middle is found by walking from the nearer end, as in Redis. Two
+/// bytes an element and twelve a list is what it takes beyond the elements and the room.
 @safe
 public struct ListForm {
     public static let headBytes = 12
@@ -226,5 +226,12 @@ public struct ListForm {
     }
 
     /// The room a list of so many bytes is written anew with.
-    static func spare(_ used: Int) -> Int { used < 64 ? roomMin : used / 2 }
+    static func spare(_ used: Int) -> Int {
+        if used < 64 { return roomMin }
+        return used < longFrom ? used / 2 : used
+    }
+
+    /// A list of so many bytes is left as much room as it takes: nothing is written there, so it is
+    /// address space and no memory, and the list is copied half as often.
+    private static let longFrom = 64 << 10
 }

@@ -233,6 +233,13 @@ extension Record {
         if head.created != head.stamp { write(createdAt, head.created.rawValue) }
     }
 
+    /// Makes room for a value in a record that was written without one.
+    func leaveRoom(_ valueBytes: Int) -> UnsafeMutableRawPointer {
+        write(0, UInt32(truncatingIfNeeded: valueBytes))
+        return unsafe UnsafeMutableRawPointer(
+            mutating: value.baseAddress.unsafelyUnwrapped)
+    }
+
     /// Gives a record that was changed in place another stamp and version. It has a creation stamp
     /// of its own already, or the new stamp would become it.
     func renew(_ stamp: Stamp, _ version: UInt64, _ recency: UInt8) {

@@ -179,13 +179,55 @@ extension Keyspace {
             }
         }
 
+        let new = take(bytes, over: ref)
+        guard new != 0 else { return 0 }
+        unsafe records[new].write(head, recency: recency, key: key, value: value)
+        link(new, over: ref, hash, head)
+        return new
+    }
+
+    /// As `store`, for a large value that is written by `fill` where it will lie: memory that nobody
+    /// touches is not given, so `fill` need not write all of it. What it leaves out is zero.
+    mutating func storeLarge(
+        _ head: Record.Head, _ hash: UInt64, _ key: UnsafeRawBufferPointer, valueBytes: Int,
+        over ref: Ref, fill: (UnsafeMutableRawPointer) -> Void
+    ) -> Ref {
+        let bytes = head.blockBytes(key.count, valueBytes)
+        open(head.table)
+        age(bytes)
+        let new = take(bytes, over: ref)
+        guard new != 0 else { return 0 }
+        invariant(arena.isLarge(new), "a small record was stored as a large one")
+        let none = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+        unsafe records[new].write(head, recency: recency, key: key, value: none)
+        let room = unsafe records[new].leaveRoom(valueBytes)
+        unsafe fill(room)
+        link(new, over: ref, hash, head)
+        return new
+    }
+
+    /// Whether a block is so large that `storeLarge` takes it.
+    func isLarge(_ head: Record.Head, keyBytes: Int, valueBytes: Int) -> Bool {
+        head.blockBytes(keyBytes, valueBytes) > arena.largeFrom
+    }
+
+    /// A new block for what lies at `ref`, or for nothing yet; 0 when there is no memory for it.
+    @inline(__always)
+    private mutating func take(_ bytes: Int, over ref: Ref) -> Ref {
         let freed = ref == 0 ? 0 : records[ref].blockBytes
         guard pages.canTake(Keyspace.pagesPerInsertion), makeRoom(bytes - freed, sparing: ref)
         else { return 0 }
         let new = arena.allocate(bytes, limit: writeLimit)
-        guard new != 0 else { return 0 }
-        unsafe records[new].write(head, recency: recency, key: key, value: value)
-        cleaningDebt += bytes * 8
+        if new != 0 { cleaningDebt += bytes * 8 }
+        return new
+    }
+
+    /// The record just written at `new` takes the place of what lies at `ref`, if anything does.
+    @inline(__always)
+    private mutating func link(
+        _ new: Ref, over ref: Ref, _ hash: UInt64, _ head: borrowing Record.Head
+    ) {
+        let table = Int(head.table)
         if ref == 0 {
             index.insert(hash, new, &pages)
         } else {
@@ -203,7 +245,6 @@ extension Keyspace {
             arena.markDead(ref, records[ref])
         }
         if head.expiresAt != 0 { awaitEnd(of: new) }
-        return new
     }
 
     /// Makes a live record a tombstone, in its own place: deleting never needs memory. (A large
