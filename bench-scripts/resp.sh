@@ -52,14 +52,14 @@ read -r port[needletail] port[redis] < <(free_ports 2)
 rows=$temp/rows
 touch "$rows"
 
-# up PERSISTENCE: both servers, empty. Neither writes a snapshot, or its log anew, while it is measured.
+# up PERSISTENCE: both servers, empty. redis never writes its log anew, needletail every 256 MiB.
 up() {
     local redis=(--appendonly yes --appendfsync "$1") ours=$1
     if [[ $1 == none ]]; then redis=(--appendonly no) ours=no; fi
     rm -rf "$temp/redis" "$temp/data.needletail"
     mkdir "$temp/redis"
     unset "dir[needletail]"
-    start_needletail needletail --shards 1 --io "$IO" --fsync "$ours" --snapshot-after 1TiB
+    start_needletail needletail --shards 1 --io "$IO" --fsync "$ours" --snapshot-after 256MiB
     start redis redis-server --port "${port[redis]}" --bind 127.0.0.1 --dir "$temp/redis" --save '' \
         --auto-aof-rewrite-percentage 0 "${redis[@]}"
 }
