@@ -81,6 +81,8 @@ struct Index: ~Copyable {
         unsafe nt_prefetch(page(of: hash) + Index.home(hash) << 6)
     }
 
+    private static let linesFetched = 8
+
     /// Has the lines fetched of the record that this hash most likely belongs to, and answers which
     /// that is; 0 where the bucket has none. Its key was not looked at.
     @inline(__always)
@@ -89,12 +91,10 @@ struct Index: ~Copyable {
         let hits = unsafe Index.hits(line, Index.pattern(hash))
         guard hits != 0 else { return 0 }
         let ref = unsafe Index.ref(line, Index.slot(hits))
-        // What follows the first lines of a longer one the processor fetches by itself.
+        // The lines of most records, as many as the processor has under way at once anyhow. It notices a
+        // longer one by itself, but only when that is read.
         let start = unsafe records[ref].base
-        unsafe nt_prefetch(start)
-        unsafe nt_prefetch(start + 64)
-        unsafe nt_prefetch(start + 128)
-        unsafe nt_prefetch(start + 192)
+        for line in 0..<Index.linesFetched { unsafe nt_prefetch(start + line &<< 6) }
         return ref
     }
 
