@@ -23,6 +23,8 @@ struct WordCoding: ~Copyable {
     /// Rarer words cost more in the list than they save.
     private static let countMin: UInt32 = 4
     private static let placesMax = 1 << 14
+    /// After so many bytes it shows whether this is text at all.
+    private static let sampleBytes = 32 << 10
 
     private struct Word {
         var offset: UInt32 = 0
@@ -87,7 +89,12 @@ struct WordCoding: ~Copyable {
         for place in used { unsafe places[place] = Word() }
         used.removeAll(keepingCapacity: true)
         var at = 0
+        var sampleEnd = WordCoding.sampleBytes
         while at < size {
+            if at >= sampleEnd {
+                guard isWorthIt(for: at) else { return nil }
+                sampleEnd = size
+            }
             guard unsafe WordCoding.isLetter(base.get(at, UInt8.self)) else {
                 at += 1
                 continue
@@ -109,6 +116,16 @@ struct WordCoding: ~Copyable {
             at = end
         }
         return unsafe write(base, size, into: &room)
+    }
+
+    /// Whether what was found in the first bytes promises to save half of what coding has to save.
+    private func isWorthIt(for bytes: Int) -> Bool {
+        var saved = 0
+        for place in used {
+            let word = unsafe places[place]
+            if word.count >= WordCoding.countMin { saved += Int(word.count) * (Int(word.bytes) - 2) }
+        }
+        return saved >= bytes / 16
     }
 
     private mutating func write(

@@ -29,7 +29,7 @@ extension Shard {
         for place in 0..<count { unsafe keyspace.fetch(hashes[place]) }
     }
 
-    /// Of the first request in what a connection has received, if it is plain and whole.
+    /// Of the first request in what a connection has received, if it is plain and its path whole.
     @inline(__always)
     private mutating func hashOfFirstKey(
         _ index: UInt32, _ bytes: UnsafePointer<UInt8>, _ count: Int
@@ -40,7 +40,7 @@ extension Shard {
             let name = unsafe UnsafeRawBufferPointer(rebasing: all[key])
             return unsafe keyspace.hashing.hash(session.pointee.context.table, name)
         }
-        let start = unsafe plainTable.keyPlace(in: bytes, count: count)
+        let start = unsafe plainTable.anyKeyPlace(in: bytes, count: count)
         guard start > 0 else { return nil }
         var end = start
         let bound = min(count, start &+ Self.keyLookedAtMax)

@@ -34,9 +34,33 @@ import Wire
     /// another request.
     @inline(__always)
     func keyPlace(in bytes: UnsafePointer<UInt8>, count available: Int) -> Int {
+        guard count > 0, available > count &+ 4,
+            unsafe Self.method(of: bytes) == Self.get
+        else { return 0 }
+        return unsafe keyPlace(behindMethodOf: bytes)
+    }
+
+    /// The same for a request that reads a key or writes it: either needs the record.
+    @inline(__always)
+    func anyKeyPlace(in bytes: UnsafePointer<UInt8>, count available: Int) -> Int {
         guard count > 0, available > count &+ 4 else { return 0 }
+        let method = unsafe Self.method(of: bytes)
+        guard method == Self.get || method == Self.put else { return 0 }
+        return unsafe keyPlace(behindMethodOf: bytes)
+    }
+
+    private static var get: UInt32 { 0x2054_4547 }
+    private static var put: UInt32 { 0x2054_5550 }
+
+    @inline(__always)
+    private static func method(of bytes: UnsafePointer<UInt8>) -> UInt32 {
+        unsafe UnsafeRawPointer(bytes).loadUnaligned(as: UInt32.self)
+    }
+
+    /// There are enough bytes.
+    @inline(__always)
+    private func keyPlace(behindMethodOf bytes: UnsafePointer<UInt8>) -> Int {
         let start = unsafe UnsafeRawPointer(bytes)
-        guard unsafe start.loadUnaligned(as: UInt32.self) == 0x2054_4547 else { return 0 }
         var at = 0
         while at < count {
             // The last word overlaps the one before.
