@@ -123,7 +123,8 @@ struct WordCoding: ~Copyable {
         var saved = 0
         for place in used {
             let word = unsafe places[place]
-            if word.count >= WordCoding.countMin { saved += Int(word.count) * (Int(word.bytes) - 2) }
+            guard word.count >= WordCoding.countMin else { continue }
+            saved += Int(word.count) * (Int(word.bytes) - 2)
         }
         return saved >= bytes / 16
     }
