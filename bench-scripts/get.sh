@@ -387,16 +387,26 @@ bars = [
     ("epoll against uring, P1", 1, "epoll", "uring", 0.80),
     ("uring against nginx, P1", 1, "uring", "nginx", 1.05),
 ]
+# The generator that spends less on a request decides: the other is sooner at its own limit, and then
+# all servers have its rate.
+def decides(depth, target):
+    rows = bench_runs.get(depth, {}).get(target)
+    return bool(rows) and median(row[4] for row in rows) < mid(depth, target, "client")
+
 failed = False
 for name, depth, target, other, bar in bars:
     if depth not in runs or target not in targets or other not in targets:
         print(f"SKIP  {name}: not run")
         continue
-    got = ratio(depth, target, other)
+    by_wrk = got = ratio(depth, target, other)
+    generator = "wrk"
+    if decides(depth, target):
+        pairs = zip(bench_runs[depth][target], bench_runs[depth][other])
+        got, generator = median(a[0] / b[0] for a, b in pairs), "needletail-bench"
     failed |= got < bar
     # Requests per second of the server's CPU: the same question without the generator's limit.
     by_cpu = ratio(depth, other, target, "cpu")
-    print(f"{'PASS' if got >= bar else 'FAIL'}  {name}: {got:.2f}, at least {bar:.2f}"
-          f"  (by server CPU {by_cpu:.2f})")
+    print(f"{'PASS' if got >= bar else 'FAIL'}  {name}: {got:.2f} by {generator}, at least {bar:.2f}"
+          f"  (by wrk {by_wrk:.2f}, wrk {mid(depth, target, 'client_busy'):.0f} % busy; by server CPU {by_cpu:.2f})")
 sys.exit(1 if failed else 0)
 PYTHON

@@ -66,4 +66,16 @@
         waiting -= 1
         return index
     }
+
+    /// Lets the last so many go before all others, in their order.
+    public mutating func bringForward(_ count: Int) {
+        guard count < waiting else { return }
+        for _ in 0..<count {
+            var tail = head + waiting - 1
+            if tail >= capacity { tail -= capacity }
+            head = head == 0 ? capacity - 1 : head - 1
+            // The queue is as long as before: where it is full, both are one place.
+            unsafe base[head] = base[tail]
+        }
+    }
 }

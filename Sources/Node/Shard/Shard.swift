@@ -132,6 +132,8 @@ import Wire
     private static let tendBudget = 128
     /// How soon a shard whose answers found a mailbox full tries again.
     private static let backlogRetryMs: UInt64 = 1
+    /// As many listeners at most as are sent to before those who are answered.
+    private static let listenersFirstMax = 8
 
     /// Accepting goes on after this pause when the kernel has no descriptors or memory left.
     static let acceptRetryAfterMs: UInt64 = 100
@@ -252,7 +254,9 @@ import Wire
             // The commit point: nothing that tells of a write leaves before this line.
             commit()
             tellChanges()
+            let answers = dirty.count
             fanOut()
+            letListenersGoFirst(dirty.count - answers)
             publishMailboxes()
             flushDirty()
             publishFigures()
@@ -348,6 +352,12 @@ import Wire
             guard unsafe connection.pointee.state == .open else { continue }
             outputLeft(index)
         }
+    }
+
+    /// A few listeners hear before the writer has its answer: a send takes longer than all else that
+    /// is done for them. Many would keep everybody's answers waiting.
+    private mutating func letListenersGoFirst(_ count: Int) {
+        if count > 0, count <= Self.listenersFirstMax { dirty.bringForward(count) }
     }
 
     private mutating func flushDirty() {
