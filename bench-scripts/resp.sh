@@ -15,7 +15,7 @@
 #                           never syncs it
 #                everysec   SET with logs that are synced each second
 #                always     SET with logs that are synced before each reply
-#                others     INCR, LPUSH, LPOP, MSET of ten, by redis-benchmark
+#                others     INCR, LPUSH, LPOP; and MSET of ten, by redis-benchmark
 #                memory     what 100,000 records take
 #   ROUNDS       runs of each                                                       (3)
 #   SECONDS_EACH of one run                                                         (3)
@@ -49,6 +49,7 @@ need curl curl
 need redis-server redis-server
 need redis-benchmark redis-tools
 read -r port[needletail] port[redis] < <(free_ports 2)
+warm_memory
 rows=$temp/rows
 touch "$rows"
 
@@ -72,12 +73,13 @@ spent() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/^.*\) /, ""); print ($12 + $13)
 # row WORK SERVER RATE CPU BUSY
 row() { printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$rows"; }
 
-# ours WORK COMMAND DEPTH: needletail-bench on both.
+# ours WORK COMMAND DEPTH [REQUESTS]: needletail-bench on both, for a time or for so many requests.
 ours() {
-    local server
+    local server span=(--duration "$SECONDS_EACH" --warmup 1s)
+    [[ ${4:-} ]] && span=(--requests "$4")
     for server in needletail redis; do
         bench resp "127.0.0.1:${port[$server]}" --command "$2" --keys "$records" --size "$SIZE" --pipeline "$3" \
-            --connections "$CONNECTIONS" --duration "$SECONDS_EACH" --warmup 1s --pid "${pid[$server]}" --quiet --json \
+            --connections "$CONNECTIONS" "${span[@]}" --pid "${pid[$server]}" --quiet --json \
             >"$temp/run" || fail "$1 of $server could not be run"
         row "$1" $server $(python3 - "$temp/run" <<'PYTHON'
 import json, sys
@@ -133,9 +135,10 @@ if has others; then
         for depth in 1 16; do
             say "others, P$depth, round $round"
             count=$((SECONDS_EACH * 30000 * (depth == 1 ? 1 : 4)))
-            theirs "INCR P$depth" "$depth" "$count" INCR counter:__rand_int__
-            theirs "LPUSH P$depth" "$depth" "$count" LPUSH alist "$value"
-            theirs "LPOP P$depth" "$depth" "$count" LPOP alist
+            ours "INCR P$depth" incr "$depth"
+            # As many are popped as were pushed: to pop from what is not there costs next to nothing.
+            ours "LPUSH P$depth" lpush "$depth" $((count * 2))
+            ours "LPOP P$depth" lpop "$depth" $((count * 2))
             ten=()
             for _ in {1..10}; do ten+=(key:__rand_int__ "$value"); done
             theirs "MSET of 10, P$depth" "$depth" "$((count / 4))" MSET "${ten[@]}"

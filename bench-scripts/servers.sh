@@ -86,6 +86,15 @@ print(*[s.getsockname()[1] for s in held])
 PYTHON
 }
 
+# warm_memory: on a virtual machine a page of memory costs some ten times as much the first time it is
+# used, and whoever is measured first would pay for it. So many MiB are used once before (WARM_MEMORY,
+# 4096 at most; no more than half of what is free).
+warm_memory() {
+    local most=${WARM_MEMORY:-4096} free
+    free=$(awk '/^MemAvailable/ { print int($2 / 2048) }' /proc/meminfo)
+    python3 -c 'import sys; b"x" * (int(sys.argv[1]) << 20)' $((most < free ? most : free))
+}
+
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 is_ready() { [[ $(curl -s -m 2 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$1/ready") == 200 ]]; }
 

@@ -32,7 +32,7 @@ struct RequestRun {
         }
         switch settings.respCommand {
         case .get, .ping: return 1
-        case .set, .incr: return 0
+        case .set, .incr, .lpush, .lpop: return 0
         case .mixed: return settings.reads
         }
     }

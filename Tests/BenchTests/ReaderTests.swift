@@ -387,4 +387,21 @@ func cuttings(_ bytes: [UInt8]) -> [[[UInt8]]] {
         #expect(said.hasPrefix("*3\r\n$3\r\nSET\r\n$17\r\nbench:key99999999\r\n$3\r\n"))
         #expect(said.count == "*3\r\n$3\r\nSET\r\n$17\r\nbench:key99999999\r\n$3\r\nabc\r\n".count)
     }
+
+    @Test(arguments: [
+        (Settings.RESPCommand.incr, "*2\r\n$4\r\nINCR\r\n$19\r\nn:bench:key00000007\r\n"),
+        (.lpush, "*3\r\n$5\r\nLPUSH\r\n$10\r\nbench:list\r\n$0\r\n\r\n"),
+        (.lpop, "*2\r\n$4\r\nLPOP\r\n$10\r\nbench:list\r\n"),
+    ])
+    func `counters have a key each, pushes and pops one list`(
+        command: Settings.RESPCommand, text wanted: String
+    ) {
+        var settings = Settings()
+        settings.command = .resp
+        settings.respCommand = command
+        settings.size = 0
+        let write = RequestTexts(settings: settings, headers: []).write
+        let bytes = text({ write.write(to: $0, key: 7) }, count: write.count)
+        #expect(String(decoding: bytes, as: UTF8.self) == wanted)
+    }
 }

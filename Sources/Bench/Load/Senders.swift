@@ -51,7 +51,7 @@ struct RequestTexts: Sendable {
         }
         switch settings.respCommand {
         case .ping: return .resp([Array("PING".utf8)])
-        case .get, .set, .mixed, .incr: return .resp(["GET", Self.respKey].map { Array($0.utf8) })
+        default: return .resp(["GET", Self.respKey].map { Array($0.utf8) })
         }
     }
 
@@ -75,12 +75,17 @@ struct RequestTexts: Sendable {
                     ? Array("{\"value\":\"".utf8) + value + Array("\"}".utf8) : value,
                 isStamped: isStamped)
         }
-        if settings.respCommand == .incr {
-            return .resp([Array("INCR".utf8), Array("n:\(Self.respKey)".utf8)])
+        let key = Array(Self.respKey.utf8)
+        switch settings.respCommand {
+        case .incr: return .resp([Array("INCR".utf8), Array("n:".utf8) + key])
+        case .lpush: return .resp([Array("LPUSH".utf8), Self.respList, value])
+        case .lpop: return .resp([Array("LPOP".utf8), Self.respList])
+        default: return .resp([Array("SET".utf8), key, value])
         }
-        return .resp([Array("SET".utf8), Array(Self.respKey.utf8), value])
     }
 
+    /// One list that every connection pushes to and pops from.
+    private static let respList = Array("bench:list".utf8)
     private static let respKey = RequestTemplate.withKey("bench:\(RequestTemplate.keyPlaceholder)")
 }
 

@@ -22,7 +22,7 @@ enum Help {
                        each took, by our clock and by the kernel's receive time; what was missed,
                        doubled, out of order or stale; when the last listener had it
               hold     keep --listeners idle event streams: what one costs the server
-              resp     GET, SET, PING over RESP, against any Redis
+              resp     GET, SET, INCR, LPUSH, LPOP or PING over RESP, against any Redis
               verify   start a node, run the canonical workload, and hold each promise against what
                        was measured; exit code 1 when one does not hold
 

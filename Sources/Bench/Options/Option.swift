@@ -195,7 +195,8 @@ struct Option: Sendable {
         ) { $1.zipfExponent = $0 },
         choice(
             "command", .what, Settings.RESPCommand.self,
-            "resp: what is sent; mixed is GET and SET by --reads. Default: get."
+            "resp: what is sent; mixed is GET and SET by --reads, lpush and lpop are of one list. "
+                + "Default: get."
         ) { $1.respCommand = $0 },
         flag(
             "fill", .what,

@@ -7,7 +7,7 @@
 
 /// Has the processor fetch the cache line at this address, without waiting for it. Any address will
 /// do: one that can't be read is passed over.
-static inline void nt_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+static inline void nt_prefetch(const void *address) { __builtin_prefetch(address, 0, 2); }
 
 /// What each value of a byte adds to a CRC-16/XMODEM.
 extern const uint16_t nt_crc16_steps[256];
