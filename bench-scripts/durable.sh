@@ -70,7 +70,7 @@ puts() { # puts NAME CONNECTIONS PIPELINE
 }
 
 read -r port[base] port[no] port[everysec] port[always] port[kept] port[redis] < <(free_ports 6)
-warm_memory
+keep_memory
 
 if has policies; then
     for name in no everysec; do

@@ -28,7 +28,7 @@ need curl curl
 Benchmarks/Ceiling/build
 
 read -r port[one] port[two] port[ceiling] <<<"$(free_ports 3)"
-warm_memory
+keep_memory
 both_cpus=$SERVER_CPUS,$CLIENT_CPUS
 
 # A server of real keys: NAME SHARDS CPUS.

@@ -94,7 +94,7 @@ run() {
 say() { echo "$script: $*" >&2; }
 
 read -r port[needletail] port[nchan] port[floor] < <(free_ports 3)
-warm_memory
+keep_memory
 keys=(push --listeners 5000 --keys 5000 --rate 300 --duration "$SECONDS_KEYS" --warmup 2s --drain 5s)
 broadcast=(push --listeners 5000 --keys 1 --rate 2 --arrivals even --duration 10s --warmup 1s --drain 5s)
 wide=(push --listeners 15000 --keys 1 --rate 1 --arrivals even --duration 10s --warmup 1s --drain 5s)

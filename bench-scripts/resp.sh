@@ -49,7 +49,7 @@ need curl curl
 need redis-server redis-server
 need redis-benchmark redis-tools
 read -r port[needletail] port[redis] < <(free_ports 2)
-warm_memory
+keep_memory
 rows=$temp/rows
 touch "$rows"
 

@@ -86,13 +86,32 @@ print(*[s.getsockname()[1] for s in held])
 PYTHON
 }
 
-# warm_memory: on a virtual machine a page of memory costs some ten times as much the first time it is
-# used, and whoever is measured first would pay for it. So many MiB are used once before (WARM_MEMORY,
-# 4096 at most; no more than half of what is free).
-warm_memory() {
-    local most=${WARM_MEMORY:-4096} free
+# keep_memory: a virtual machine may hand free memory back to its host (a balloon that reports free pages),
+# and then the next use of a page costs some ten times as much: whoever writes most, to its log's pages,
+# would pay for it. Where that is so, memory is used once and then let go in pieces of 1 MiB, too small
+# to be handed back, with as much kept between them (KEEP_MEMORY, 6144 MiB in all, at most half of
+# what is free) until the end.
+keep_memory() {
+    local features reports=0 most=${KEEP_MEMORY:-6144} free
+    for features in /sys/bus/virtio/drivers/virtio_balloon/virtio*/features; do
+        [[ ! -f $features || $(cut -c6 "$features") != 1 ]] || reports=1
+    done
+    ((reports)) || return 0
     free=$(awk '/^MemAvailable/ { print int($2 / 2048) }' /proc/meminfo)
-    python3 -c 'import sys; b"x" * (int(sys.argv[1]) << 20)' $((most < free ? most : free))
+    # shellcheck disable=SC2016
+    python3 -c '
+import mmap, signal, sys
+size, piece = int(sys.argv[1]) << 20, 1 << 20
+memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.madvise(mmap.MADV_NOHUGEPAGE)
+used = b"x" * piece
+for start in range(0, size, piece): memory[start:start + piece] = used
+for start in range(0, size, 2 * piece): memory.madvise(mmap.MADV_DONTNEED, start, piece)
+open(sys.argv[2], "w").close()
+signal.pause()' $(((most < free ? most : free) & ~1)) "$temp/kept" &
+    pid[memory]=$!
+    disown "${pid[memory]}"
+    until [[ -f $temp/kept ]] || ! kill -0 "${pid[memory]}" 2>/dev/null; do sleep 0.1; done
 }
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

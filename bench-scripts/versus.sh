@@ -56,7 +56,7 @@ if does durable; then need etcd etcd-server; fi
 if does push; then need_nchan; fi
 
 read -r port[needletail] port[nginx] port[nchan] port[redis] port[memcached] port[etcd] etcd_peer < <(free_ports 7)
-warm_memory
+keep_memory
 say() { echo "$script: $*" >&2; }
 rows=$temp/rows
 touch "$rows"
