@@ -75,6 +75,41 @@ import Wire
     }
 
     @Test(arguments: shapes)
+    func `over HTTP a record is never seen under its old name once it has the new one`(
+        _ shape: NodeShape
+    ) throws {
+        let server = try shape.start()
+        let token = try server.token("alice", "secret")
+        let (old, new) = (Self.accounts[0], Self.accounts[1])
+        let port = server.port
+        @Sendable func value(_ reply: Reply) -> Substring? {
+            reply.status == 200 ? reply.text.split(separator: ",").first : nil
+        }
+        _ = try atOnce(4) { number in
+            if number == 0 {
+                let alice = Caller(try Client(port: port), token)
+                let redis = try RESPCaller(port: port)
+                #expect(try redis.ask("AUTH", "alice", "secret") == "OK")
+                for round in 0..<Self.rounds {
+                    expect(201, try alice.put("/default/key/\(old)", "\(round)"))
+                    #expect(try redis.ask("RENAME", old, new) == "OK")
+                }
+            } else {
+                let client = try Client(port: port)
+                // One after the other: what is asked in one go may be answered on two shards at once.
+                for _ in 0..<4 * Self.rounds {
+                    try client.send(Client.request("GET", "/default/key/\(new)"))
+                    let after = value(try client.reply())
+                    try client.send(Client.request("GET", "/default/key/\(old)"))
+                    let before = value(try client.reply())
+                    #expect(after == nil || after != before, "\(after ?? "")")
+                }
+            }
+        }
+        #expect(server.answers)
+    }
+
+    @Test(arguments: shapes)
     func `of those who watch the same key one wins each time`(_ shape: NodeShape) throws {
         let server = try shape.start()
         let port = server.port

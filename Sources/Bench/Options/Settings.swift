@@ -2,7 +2,9 @@
 struct Settings: Sendable {
     enum Command: String, CaseIterable, Sendable { case get, put, mixed, push, hold, resp, verify }
     enum DriverChoice: String, CaseIterable, Sendable { case auto, uring, epoll }
-    enum RESPCommand: String, CaseIterable, Sendable { case get, set, mixed, ping, incr, lpush, lpop }
+    enum RESPCommand: String, CaseIterable, Sendable {
+        case get, set, mixed, ping, incr, lpush, lpop
+    }
     enum Body: String, CaseIterable, Sendable { case json, raw }
 
     var command = Command.get

@@ -47,8 +47,9 @@ import Machine
     static let keptForHolders = 512
     /// What a request may need: a place for itself, and one for replies gathered before it.
     private static let placesPerRequest = 2
-    /// 16 MiB of a shard at most, when all of its places were in use at a time.
-    private static let keptBytesMax = 1024
+    /// Replies made here follow each other in one place, so it is a few. 32 MiB of a shard at most, when
+    /// all of its places were in use at a time.
+    private static let keptBytesMax = 2048
     /// For work whose answer nobody waits for: no place has it.
     static let noTicket = UInt64.max
 

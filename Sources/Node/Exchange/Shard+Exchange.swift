@@ -248,10 +248,23 @@ extension Shard {
         guard shards > 1 else { return }
         for from in 0..<shards where from != number {
             let reader = unsafe state.pointee.mailboxes[from * shards + number].reader
+            // Reads that follow each other are answered together.
+            var asked = 0
             while let message = unsafe reader.next() {
                 tally.messages &+= 1
+                if unsafe message.load(as: Message.Kind.self) == .read {
+                    unsafe (askedReads + asked).initialize(to: AskedRead(message))
+                    asked &+= 1
+                    if asked < PlainRead.aheadMax { continue }
+                    answerAskedReads(asked, from: from)
+                    asked = 0
+                    continue
+                }
+                answerAskedReads(asked, from: from)
+                asked = 0
                 unsafe receive(message, from: from)
             }
+            answerAskedReads(asked, from: from)
             reader.consume()
         }
     }
@@ -286,6 +299,8 @@ extension Shard {
         case .commandReply: unsafe receiveReply(message, from: shard)
         case .hold: unsafe receiveHold(message, from: shard)
         case .release: unsafe releaseHold(message.load(as: Message.Release.self).transaction)
+        case .read: unsafe answerAskedRead(AskedRead(message), from: shard)
+        case .readAnswer: unsafe receiveReadAnswer(message)
         }
     }
 

@@ -63,6 +63,8 @@ enum Message {
         case commandReply
         case hold
         case release
+        case read
+        case readAnswer
     }
 
     /// A value or body longer than this travels as a pointer, so that one message never fills a
@@ -92,6 +94,21 @@ enum Message {
         var valueCount: UInt32
         /// Memory of its own for the value, which the receiver frees; nil: it stands behind.
         var valueMemory: UnsafeMutableRawPointer?
+    }
+
+    /// A GET of a key that everybody may see, with fields that ask for nothing; behind it the key.
+    struct Read {
+        var kind = Kind.read
+        var table: TableNumber
+        var hash: UInt64
+        var ticket: UInt64
+    }
+
+    /// The whole reply to such a GET, from its status line on.
+    struct ReadAnswer {
+        var kind = Kind.readAnswer
+        var count: UInt32
+        var ticket: UInt64
     }
 
     @safe struct Answer {

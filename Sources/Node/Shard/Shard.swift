@@ -71,6 +71,7 @@ import Wire
     let aside: UnsafeMutablePointer<UInt8>
     /// What is asked of the keyspace ahead of need, within a call.
     let aheadReads: UnsafeMutablePointer<PlainRead>
+    let askedReads: UnsafeMutablePointer<AskedRead>
     let aheadHashes: UnsafeMutablePointer<UInt64>
     /// The place such a reply is meant for, while it is written; else the connection's last.
     var asidePlace = AwaitedPool.none
@@ -180,6 +181,7 @@ import Wire
         unsafe scratch = .allocate(capacity: Self.scratchBytes)
         unsafe aside = .allocate(capacity: BlockPool.blockBytes)
         unsafe aheadReads = .allocate(capacity: PlainRead.aheadMax)
+        unsafe askedReads = .allocate(capacity: PlainRead.aheadMax)
         unsafe aheadHashes = .allocate(capacity: Self.fetchedAheadMax)
         unsafe listenerFDs = .allocate(capacity: Self.listenersMax)
         unsafe listenerFDs.initialize(repeating: -1, count: Self.listenersMax)

@@ -91,8 +91,8 @@ import Wire
 }
 
 /// The reads that nearly all reads are: a key of the table that was asked for last, that is there,
-/// on this shard, for everybody to see. They are answered in one go, right from the bytes of the
-/// requests, as many as follow each other.
+/// for everybody to see. They are answered in one go, right from the bytes of the requests, as many
+/// as follow each other; those of another shard's keys are handed on (`Shard+AskedReads`).
 ///
 /// Whatever is not exactly that takes the general way, which gives the same answer
 /// (`Tests/ServerTests` compares the two) at three times the cost.
@@ -107,23 +107,28 @@ extension Shard {
     ) -> Int {
         var keyAt = unsafe plainTable.keyPlace(in: bytes, count: count)
         let connection = unsafe connections + Int(index)
+        let isAlone = unsafe state.pointee.shardCount == 1
         guard keyAt > 0, !acceptsNoMoreRequests,
-            unsafe connection.pointee.flags.isDisjoint(with: [.diverted, .refused])
+            unsafe connection.pointee.flags.isDisjoint(
+                with: isAlone ? [.diverted, .refused] : .refused)
         else { return 0 }
+        // What a transaction over shards holds has to be waited for.
+        guard isAlone || !hasHolds else { return 0 }
         let table = plainTable.number
         guard tables[table].readRule == .open else { return 0 }
-        let isAlone = unsafe state.pointee.shardCount == 1
         let requestsMax = unsafe connection.pointee.turnRequests
 
         var writer = unsafe ByteWriter(aside, capacity: 0)
         var used = 0
-        var answered: Int32 = 0
+        var served: Int32 = 0
+        // Of those served, the ones whose answers are in the writer.
+        var written = 0
         let reads = unsafe aheadReads
-        answering: while keyAt > 0, answered < requestsMax {
+        answering: while keyAt > 0, served < requestsMax {
             // All of a pipeline's records are asked for before the first of them is needed.
             var asked = 0
             var at = used
-            while keyAt > 0, asked < PlainRead.aheadMax, answered &+ Int32(asked) < requestsMax {
+            while keyAt > 0, asked < PlainRead.aheadMax, served &+ Int32(asked) < requestsMax {
                 let raw = unsafe UnsafeRawBufferPointer(start: bytes + at, count: count &- at)
                 guard
                     let (keyEnd, headEnd) = unsafe heads.recallPlainRead(
@@ -131,7 +136,6 @@ extension Shard {
                     keyEnd > keyAt, keyEnd &- keyAt <= Key.bytesMax
                 else { break }
                 let name = unsafe UnsafeRawBufferPointer(rebasing: raw[keyAt..<keyEnd])
-                guard unsafe isAlone || shard(of: name, in: table) == number else { break }
                 let hash = unsafe keyspace.hashing.hash(table, name)
                 // Field by field: a whole one is copied by a call.
                 let read = unsafe reads + asked
@@ -140,59 +144,121 @@ extension Shard {
                 unsafe read.pointee.end = at &+ headEnd
                 unsafe read.pointee.hash = hash
                 asked &+= 1
-                // The first of a turn's requests is asked for already.
-                if asked > 1 { keyspace.prepare(hash) }
+                if isAlone {
+                    // The first of a turn's requests is asked for already.
+                    if asked > 1 { keyspace.prepare(hash) }
+                } else {
+                    let target = unsafe shard(of: name, in: table)
+                    unsafe read.pointee.shard = target
+                    if target == number { keyspace.prepare(hash) }
+                }
                 at &+= headEnd
                 keyAt = unsafe plainTable.keyPlace(in: bytes + at, count: count &- at)
             }
             guard asked > 0 else { break }
             for place in 0..<asked {
                 let read = unsafe reads + place
-                unsafe read.pointee.record = unsafe keyspace.fetch(read.pointee.hash)
+                if unsafe isAlone || read.pointee.shard == number {
+                    unsafe read.pointee.record = unsafe keyspace.fetch(read.pointee.hash)
+                }
             }
             for place in 0..<asked {
                 let read = unsafe reads + place
                 let name = unsafe UnsafeRawBufferPointer(
                     start: bytes + read.pointee.key, count: read.pointee.keyCount)
+                if !isAlone, unsafe read.pointee.shard != number {
+                    // Its place in the order is behind what was answered before it.
+                    if written > 0 {
+                        commit(index, writer)
+                        tally.answers2xx &+= UInt64(written)
+                        written = 0
+                    }
+                    guard
+                        unsafe askRead(
+                            index, name, table, hash: read.pointee.hash, of: read.pointee.shard)
+                    else { break answering }
+                    unsafe used = read.pointee.end
+                    served &+= 1
+                    continue
+                }
                 let key = unsafe Key(table, name, hash: read.pointee.hash)
                 guard
                     let record = unsafe keyspace.get(key, near: read.pointee.record, at: wallMs),
-                    !commitPoint.mustHold(record)
-                else { break answering }
-                if plainOwner.number != record.owner.rawValue {
-                    guard plainOwner.remember(record.owner.rawValue, owners) else {
-                        break answering
-                    }
-                }
-                let digits = ByteWriter.decimalDigits(of: record.version)
-                guard
-                    let size = RecordText.plainByteCount(
-                        record, ownerCount: unsafe plainOwner.name.count, versionDigits: digits)
+                    let size = plainSize(record)
                 else { break answering }
                 // Asked for only now, and for what fits: a block without bytes would be sent so.
-                guard size <= BlockPool.blockBytes &- Self.headBytesMax else { break answering }
-                if answered == 0 { writer = self.writer(index) }
-                guard writer.hasRoom(size &+ Self.headBytesMax) else { break answering }
-                let headCount = okHead.prepare(contentLength: size)
-                let answer = unsafe UnsafeMutableRawPointer(
-                    writer.reserve(headCount &+ EntityTag.fieldBytes &+ digits &+ size))
-                unsafe okHead.copyPrepared(to: answer)
-                let body = unsafe EntityTag.writeField(
-                    version: record.version, stamp: record.stamp, to: answer + headCount)
-                unsafe RecordText.writePlain(record, owner: plainOwner.name, to: body)
+                if written == 0 {
+                    guard isAlone || hasPlainRoom(index) else { break answering }
+                    writer = self.writer(index)
+                }
+                guard writer.hasRoom(size.total) else { break answering }
+                unsafe writePlainReply(
+                    record, size, to: UnsafeMutableRawPointer(writer.reserve(size.count)))
                 unsafe used = read.pointee.end
-                answered &+= 1
+                served &+= 1
+                written &+= 1
             }
         }
-        guard answered > 0 else { return 0 }
-        unsafe connection.pointee.turnRequests &-= answered
+        guard served > 0 else { return 0 }
+        unsafe connection.pointee.turnRequests &-= served
         // The time of a head that is still coming is over; the next one has its own.
         if unsafe connection.pointee.deadlineMeaning == .head {
             unsafe connection.pointee.deadlineMeaning = .idle
         }
-        tally.answers2xx &+= UInt64(answered)
-        commit(index, writer)
+        if written > 0 {
+            tally.answers2xx &+= UInt64(written)
+            commit(index, writer)
+        }
         return used
+    }
+
+    /// Behind what is still awaited from elsewhere answers are laid aside, up to a bound; and what
+    /// was committed may have left the block without room.
+    private mutating func hasPlainRoom(_ index: UInt32) -> Bool {
+        unsafe hasReplyRoom(index)
+            && connections[Int(index)].asideBytes < ShardSettings.asideBytesMax
+    }
+
+    /// What a plain reply takes.
+    struct PlainSize {
+        var body: Int
+        var digits: Int
+        /// The room it needs: some is written over for a moment.
+        var total: Int
+        /// Set with `okHead` once the head is prepared.
+        var count: Int
+    }
+
+    /// What a plain reply about the record takes; nil if it is none to be answered so. Prepares the
+    /// head of the reply, which `writePlainReply` writes next.
+    @inline(__always)
+    mutating func plainSize(_ record: Record) -> PlainSize? {
+        guard !commitPoint.mustHold(record) else { return nil }
+        if plainOwner.number != record.owner.rawValue {
+            guard plainOwner.remember(record.owner.rawValue, owners) else { return nil }
+        }
+        let digits = ByteWriter.decimalDigits(of: record.version)
+        guard
+            let size = RecordText.plainByteCount(
+                record, ownerCount: unsafe plainOwner.name.count, versionDigits: digits),
+            size <= BlockPool.blockBytes &- Self.headBytesMax
+        else { return nil }
+        let headCount = okHead.prepare(contentLength: size)
+        return PlainSize(
+            body: size, digits: digits, total: size &+ Self.headBytesMax,
+            count: headCount &+ EntityTag.fieldBytes &+ digits &+ size)
+    }
+
+    /// Writes the reply that was just measured, to `size.total` bytes.
+    @unsafe @inline(__always)
+    func writePlainReply(
+        _ record: Record, _ size: PlainSize, to answer: UnsafeMutableRawPointer
+    ) {
+        unsafe okHead.copyPrepared(to: answer)
+        let headCount = size.count &- EntityTag.fieldBytes &- size.digits &- size.body
+        let body = unsafe EntityTag.writeField(
+            version: record.version, stamp: record.stamp, to: answer + headCount)
+        unsafe RecordText.writePlain(record, owner: plainOwner.name, to: body)
     }
 }
 
@@ -206,4 +272,6 @@ struct PlainRead: BitwiseCopyable {
     var end: Int
     var hash: UInt64
     var record: FetchedRecord
+    /// Whose key it is; set on a node of several shards.
+    var shard: Int
 }
