@@ -28,6 +28,7 @@ for limit in $LIMITS; do
 done
 need_bench
 need_needletail
+keep_memory
 
 # launcher NAME CPUS MIB: writes a program that becomes the node within the limits, and says in
 # $words which those are.

@@ -28,6 +28,7 @@ public enum Slot {
     /// `}`, when that is not empty; else all of it.
     static func hashTag(_ key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         guard let base = key.baseAddress,
+            unsafe nt_has_brace(base.assumingMemoryBound(to: UInt8.self), key.count),
             let found = unsafe memchr(base, Int32(UInt8(ascii: "{")), key.count)
         else { return unsafe key }
         let open = unsafe UnsafeRawPointer(found) - base

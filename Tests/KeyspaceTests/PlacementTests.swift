@@ -22,6 +22,30 @@ struct PlacementTests {
         #expect(PlacementTests.slot("foo", offset: 16383) == 12181)
     }
 
+    @Test
+    func `keys of every length have the slot that bit by bit would give, tags wherever they stand`()
+    {
+        func bitByBit(_ bytes: [UInt8]) -> UInt16 {
+            var crc: UInt16 = 0
+            for byte in bytes {
+                crc ^= UInt16(byte) << 8
+                for _ in 0..<8 { crc = crc & 0x8000 != 0 ? crc << 1 ^ 0x1021 : crc << 1 }
+            }
+            return crc
+        }
+        for count in 0..<40 {
+            let key = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ count) | 0x80 }
+            let slot = bitByBit(key) & 16383
+            #expect(key.withUnsafeBytes { Slot.of($0) } == slot, "\(count)")
+            for place in 0...count {
+                let tagged = key[..<place] + Array("{tag}".utf8) + key[place...]
+                #expect(
+                    Array(tagged).withUnsafeBytes { Slot.of($0) } == PlacementTests.slot("tag"),
+                    "\(place) of \(count)")
+            }
+        }
+    }
+
     @Test func `the shared default table has no offset, others have their own`() {
         func offset(_ space: UInt64, _ name: String) -> UInt16 {
             Array(name.utf8).withUnsafeBytes { Slot.offset(Space(rawValue: space), table: $0) }
