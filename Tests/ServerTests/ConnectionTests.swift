@@ -43,13 +43,17 @@ import Testing
     }
 
     @Test(arguments: IODriver.allCases)
-    func `a second round of connections leaves no more than the first`(_ io: IODriver) throws {
-        let perRound = isSoak ? 10_000 : 2000
+    func `a further round of connections leaves no more than the one before`(_ io: IODriver) throws
+    {
+        // How many are served at the same moment, and so how many buffers are in use, differs from
+        // round to round on a busy machine: it may take some until as many were as ever will be.
+        let (perRound, roundsMax) = isSoak ? (10_000, 2) : (2000, 6)
         let server = try Server.start(io: io, ["--test-routes"])
         #expect(server.answers)
         let descriptors = server.figures.descriptors
         var residentKiB: [Int] = []
-        for round in 1...2 {
+        var added = Int.max
+        for round in 1...roundsMax where added > 256 {
             var opened = 0
             while opened < perRound {
                 try openAndClose(500, server)
@@ -59,9 +63,10 @@ import Testing
                 becomes { server.figures.descriptors <= descriptors },
                 "round \(round): descriptors \(descriptors) → \(server.figures.descriptors)")
             residentKiB.append(server.figures.residentKiB)
+            if round > 1 { added = residentKiB[round - 1] - residentKiB[round - 2] }
         }
         print("\(perRound) connections a round, \(io): \(residentKiB) KiB resident after each")
-        #expect(server.figures.isSanitized || residentKiB[1] <= residentKiB[0] + 256)
+        #expect(server.figures.isSanitized || added <= 256, "\(residentKiB) KiB")
         #expect(server.answers)
     }
 
