@@ -173,6 +173,8 @@ if any(r["name"] == "parts" for r in runs):
           f" two with {2 * float(part):.1f}: {mid('parts', 16, 'rate'):.0f} req/s, {mid('parts', 16, 'cpu'):.2f} us")
     bar("two shards against one, P16, each with the same part of a CPU", ratio("parts", "part", 16), 1.20,
         f"  (generator busy {mid('parts', 16, 'busy'):.0f} % of a CPU of its own)")
+else:
+    bar("two shards against one, P16", ratio("two", "one-free", 16), 1.20, "  (the generator shares their CPUs)")
 print(f"      two shards and the generator on two CPUs against one shard and the generator there, P16:"
       f" {ratio('two', 'one-free', 16):.2f} (generator busy {mid('two', 16, 'busy'):.0f} %)")
 sys.exit(1 if failed else 0)
