@@ -11,6 +11,7 @@ struct KeyOrder {
         /// While records are collected: the eight bytes behind.
         var more: UInt64
         var ref: Ref
+        var table: TableNumber
     }
 
     /// So few are sorted by comparing them.
@@ -20,17 +21,36 @@ struct KeyOrder {
 
     init(_ records: RecordSpace) { self.records = records }
 
-    /// Sorts entries as they were collected; all their keys begin with the same `shared` bytes.
-    func sort(_ entries: UnsafeMutableBufferPointer<Entry>, shared: Int) {
-        if shared > 8 { return unsafe sort(entries, behind: shared) }
-        let bits = UInt64(shared * 8)
+    /// Sorts entries as they were collected.
+    func sort(_ entries: UnsafeMutableBufferPointer<Entry>) {
+        guard let first = unsafe entries.first else { return }
+        var heads: UInt64 = 0
+        var mores: UInt64 = 0
+        for unsafe entry in unsafe entries {
+            heads |= entry.head ^ first.head
+            mores |= entry.more ^ first.more
+        }
+        if heads | mores == 0 { return unsafe sort(entries, behind: shared(entries)) }
+        // Where keys are shorter than what they share, that is zeros, which order as if they were there.
+        let skip = heads.leadingZeroBitCount / 8
+        let bits = UInt64(skip * 8)
         for place in entries.indices {
             let more = unsafe entries[place].more
             // A shift by the whole width leaves nothing.
             unsafe entries[place].head = entries[place].head << bits | more >> (64 - bits)
         }
         unsafe sortByHeads(entries, shift: 56)
-        unsafe sortTies(entries, behind: shared)
+        unsafe sortTies(entries, behind: skip)
+    }
+
+    /// How many bytes all keys begin with: sixteen at least, or what stands for them.
+    private func shared(_ entries: UnsafeMutableBufferPointer<Entry>) -> Int {
+        let first = unsafe records[entries[0].ref]
+        var count = max(16, first.keyCount)
+        for unsafe entry in unsafe entries {
+            count = max(16, records[entry.ref].keyPrefix(sharedWith: first, atMost: count))
+        }
+        return count
     }
 
     /// Sorts entries whose keys all begin with the same `skip` bytes.
@@ -165,5 +185,16 @@ extension Record {
         var head: UInt64 = 0
         for place in skip..<key.count { head = head << 8 | UInt64(unsafe key[place]) }
         return head << UInt64(64 - left * 8)
+    }
+
+    /// How many bytes this key and another both begin with, of the first `most`.
+    @inline(__always)
+    fileprivate func keyPrefix(sharedWith other: Record, atMost most: Int) -> Int {
+        let mine = unsafe key
+        let others = unsafe other.key
+        let end = min(most, min(mine.count, others.count))
+        var count = 0
+        while count < end, unsafe mine[count] == others[count] { count += 1 }
+        return count
     }
 }

@@ -99,7 +99,9 @@ public struct Keyspace: ~Copyable {
     var isCleanerStuck = false
     /// Records come all at once, and are not in the listings yet; see `beginLoading`.
     var isLoading = false
-    /// What the listings will take when loading is finished.
+    /// What the listings will be made of then.
+    var arrivals = Arrivals(most: 0)
+    /// What they will take.
     var promisedBytes = 0
     /// The age of records is told in these; see `evictOne`.
     var recency: UInt8 = 0

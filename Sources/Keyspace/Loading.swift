@@ -13,7 +13,9 @@ extension Keyspace {
             // A wrong expectation must not take the memory that records need.
             most = min(most, settings.memoryBytesMax / 16 / Pages.pageBytes)
         }
-        index.expect(min(expected, most * Index.splitAt), &pages)
+        let believed = min(expected, most * Index.splitAt)
+        index.expect(believed, &pages)
+        arrivals = Arrivals(most: min(believed, Arrivals.mostMax))
     }
 
     /// Puts all records into their tables' listings.
@@ -22,64 +24,26 @@ extension Keyspace {
         isLoading = false
         promisedBytes = 0
         arena.fillsAhead = false
-        guard count > 0 else { return }
-        let entries = UnsafeMutableBufferPointer<KeyOrder.Entry>.allocate(capacity: count)
-        let parts = UnsafeMutableBufferPointer<Part>.allocate(capacity: tablesCapacity)
-        defer {
-            unsafe entries.deallocate()
-            unsafe parts.deallocate()
-        }
-        var sum = 0
-        for table in parts.indices {
-            unsafe parts.initializeElement(at: table, to: Part(start: sum, end: sum))
-            sum += unsafe tables[table].count
-        }
-        invariant(sum == count, "the tables' counts don't add up")
-        unsafe collect(entries, parts)
+        if arrivals.count != count { arrivals = collect() }
+        let parts = unsafe arrivals.parted(tablesCapacity) { unsafe tables[$0].count }
         let order = KeyOrder(records)
-        for table in parts.indices {
+        for table in unsafe parts.indices {
             let part = unsafe parts[table]
-            invariant(
-                unsafe part.end - part.start == tables[table].count,
-                "a table's count is not that of its records")
-            guard part.end > part.start else { continue }
-            let all = unsafe UnsafeMutableBufferPointer(rebasing: entries[part.start..<part.end])
-            unsafe order.sort(all, shared: part.shared)
-            unsafe tables[table].listing.fill(UnsafeBufferPointer(all), records, &pages)
+            guard !part.isEmpty else { continue }
+            unsafe order.sort(part)
+            unsafe tables[table].listing.fill(UnsafeBufferPointer(part), records, &pages)
         }
+        arrivals = Arrivals(most: 0)
     }
 
-    /// One table's entries while they are collected.
-    private struct Part {
-        let start: Int
-        var end: Int
-        /// How many bytes all keys begin with, as far as they were seen.
-        var shared = 0
-    }
-
-    /// In the order in which the records lie in memory, table by table.
-    private mutating func collect(
-        _ entries: UnsafeMutableBufferPointer<KeyOrder.Entry>,
-        _ parts: UnsafeMutableBufferPointer<Part>
-    ) {
-        let records = records
+    /// All live records, in the order in which they lie in memory.
+    private mutating func collect() -> Arrivals {
+        var all = Arrivals(most: count)
         arena.each { ref, record in
-            guard !record.isTombstone else { return }
-            let part = unsafe parts.baseAddress.unsafelyUnwrapped + Int(record.table)
-            let end = unsafe part.pointee.end
-            if unsafe end == part.pointee.start {
-                unsafe part.pointee.shared = record.keyCount
-            } else {
-                let first = unsafe records[entries[part.pointee.start].ref]
-                unsafe part.pointee.shared = record.keyPrefix(
-                    sharedWith: first, atMost: part.pointee.shared)
-            }
-            unsafe entries.initializeElement(
-                at: end,
-                to: KeyOrder.Entry(
-                    head: record.head(behind: 0), more: record.head(behind: 8), ref: ref))
-            unsafe part.pointee.end = end + 1
+            if !record.isTombstone { all.note(ref, record) }
         }
+        invariant(all.count == count, "the live records are not as many as were counted")
+        return all
     }
 
     // MARK: Listings, now or at the end of loading
@@ -89,6 +53,7 @@ extension Keyspace {
     mutating func enlist(_ ref: Ref, in table: Int) {
         if isLoading {
             promisedBytes += unsafe tables[table].count == 0 ? Pages.blockBytes : Keyspace.promised
+            arrivals.note(ref, records[ref])
         } else {
             unsafe tables[table].listing.insert(ref, records, &pages)
         }
@@ -96,7 +61,7 @@ extension Keyspace {
 
     @inline(__always)
     mutating func relist(_ old: Ref, as new: Ref, in table: Int) {
-        if isLoading { return }
+        if isLoading { return arrivals.giveUp() }
         unsafe tables[table].listing.replace(old, with: new, records, pages)
     }
 
@@ -105,6 +70,7 @@ extension Keyspace {
     mutating func delist(_ ref: Ref, in table: Int) {
         if isLoading {
             promisedBytes -= unsafe tables[table].count == 1 ? Pages.blockBytes : Keyspace.promised
+            arrivals.giveUp()
         } else {
             unsafe tables[table].listing.remove(ref, records, &pages)
         }
@@ -115,15 +81,64 @@ extension Keyspace {
     private static let promised = 10
 }
 
-extension Record {
-    /// How many bytes this key and another both begin with, of the first `most`.
+/// What the listings will be made of: one entry for each live record.
+///
+/// A record is noted as it comes, while its key is at hand: to read all of them once more at the end
+/// is a wait for memory each. That holds for as long as each key comes once, as it does from a
+/// snapshot. After that the records themselves have to be asked.
+@safe
+struct Arrivals: ~Copyable {
+    typealias Part = UnsafeMutableBufferPointer<KeyOrder.Entry>
+
+    /// With more records than this the wait at the end is taken.
+    static let mostMax = 1 << 24
+
+    private let entries: Part
+    /// How many were noted; -1 once what was noted is not what there is.
+    private(set) var count = 0
+
+    init(most: Int) {
+        unsafe entries = .allocate(capacity: most)
+    }
+
+    deinit { unsafe entries.deallocate() }
+
     @inline(__always)
-    fileprivate func keyPrefix(sharedWith other: Record, atMost most: Int) -> Int {
-        let mine = unsafe key
-        let others = unsafe other.key
-        let end = min(most, min(mine.count, others.count))
-        var count = 0
-        while count < end, unsafe mine[count] == others[count] { count += 1 }
-        return count
+    mutating func note(_ ref: Ref, _ record: Record) {
+        guard count >= 0 else { return }
+        guard unsafe count < entries.count else { return giveUp() }
+        unsafe entries.initializeElement(
+            at: count,
+            to: KeyOrder.Entry(
+                head: record.head(behind: 0), more: record.head(behind: 8), ref: ref,
+                table: record.table))
+        count += 1
+    }
+
+    mutating func giveUp() { count = -1 }
+
+    /// Brings together what is of one table, and answers each table's entries.
+    mutating func parted(_ tables: Int, counts: (Int) -> Int) -> [Part] {
+        var next: [Int] = []
+        var ends: [Int] = []
+        var sum = 0
+        for table in 0..<tables {
+            next.append(sum)
+            sum += counts(table)
+            ends.append(sum)
+        }
+        invariant(sum == count, "the tables' counts don't add up")
+        let starts = next
+        for table in 0..<tables {
+            while next[table] < ends[table] {
+                let place = next[table]
+                let home = unsafe Int(entries[place].table)
+                if home != table { unsafe entries.swapAt(place, next[home]) }
+                next[home] += 1
+            }
+        }
+        return unsafe (0..<tables).map { table in
+            unsafe Part(rebasing: entries[starts[table]..<ends[table]])
+        }
     }
 }

@@ -72,7 +72,8 @@ extension Keyspace {
 
     var writeLimit: Int {
         mutating get {
-            arenaLimit == Int.max ? Int.max : arenaLimit - settings.segmentBytes
+            let limit = arenaLimit
+            return limit == Int.max ? Int.max : limit - settings.segmentBytes
         }
     }
 

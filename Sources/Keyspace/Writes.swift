@@ -217,7 +217,8 @@ extension Keyspace {
         let freed = ref == 0 ? 0 : records[ref].blockBytes
         guard pages.canTake(Keyspace.pagesPerInsertion), makeRoom(bytes - freed, sparing: ref)
         else { return 0 }
-        let new = arena.allocate(bytes, limit: writeLimit)
+        // The limit is asked for only where a segment is taken: it costs more than all the rest.
+        let new = arena.allocate(bytes, limit: arena.fits(bytes) ? Int.max : writeLimit)
         if new != 0 { cleaningDebt += bytes * 8 }
         return new
     }

@@ -44,6 +44,39 @@ import Testing
         #expect(shard.list(1).keys.isEmpty)
     }
 
+    @Test(arguments: [0, 1, 3, 7, 8, 9, 12, 15, 16, 17, 24, 40])
+    func `keys that all begin alike come in order`(_ shared: Int) throws {
+        for expected in [0, 10_000] {
+            let shard = try Shard()
+            shard.space.beginLoading(expecting: expected)
+            let start = (0..<shared).map { UInt8($0 % 5) }
+            let keys = Self.hard.map { start + $0 } + (0..<1000).map { start + Array("\($0)".utf8) }
+            let taken = keys.filter { $0.count <= Key.bytesMax }
+            for key in Self.shuffled(taken, seed: 3) { _ = shard.run(.put, key) }
+            shard.space.finishLoading()
+            shard.space.audit()
+            #expect(shard.list().keys == Self.inOrder(taken))
+        }
+    }
+
+    @Test func `records of many tables in turns come to their own`() throws {
+        let shard = try Shard()
+        shard.space.beginLoading(expecting: 3000)
+        let keys = (0..<1000).map { Array("key:\($0)".utf8) }
+        for (place, key) in Self.shuffled(keys, seed: 4).enumerated() {
+            for table: TableNumber in [5, 2, 9] where place % Int(table) != 1 {
+                _ = shard.run(.put, key, table: table)
+            }
+        }
+        shard.space.finishLoading()
+        shard.space.audit()
+        let order = Self.shuffled(keys, seed: 4)
+        for table: TableNumber in [5, 2, 9] {
+            let its = order.indices.filter { $0 % Int(table) != 1 }.map { order[$0] }
+            #expect(shard.list(table).keys == Self.inOrder(its))
+        }
+    }
+
     @Test(arguments: [1, 2, 111, 112, 113, 126, 127, 225, 3136, 3137, 20_000])
     func `a table of any size goes on as one that grew`(_ count: Int) throws {
         let shard = try Shard({ $0.segmentBytes = 16 << 10 })

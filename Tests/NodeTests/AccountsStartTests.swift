@@ -18,7 +18,7 @@ private struct Folder: ~Copyable {
     }
 
     deinit {
-        for name in ["jwt-key", "jwt-key.new", "elsewhere"] { unlink("\(path)/\(name)") }
+        for name in ["jwt-key", "jwt-key.new", "elsewhere", "hash-seed"] { unlink("\(path)/\(name)") }
         rmdir(path)
     }
 
@@ -146,5 +146,27 @@ private struct Folder: ~Copyable {
         #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0)
         defer { pair.forEach { close($0) } }
         #expect(PeerAddress.of(pair[0]) == IPAddress(high: 0, low: 0))
+    }
+}
+
+@Suite("The seed of the keys' hashes") struct KeyspaceSeedTests {
+    @Test func `a start hashes as the one before it did, and another node in its own way`() throws {
+        let folder = Folder()
+        let seed = try KeyspaceSeed.open(folder.path)
+        #expect(try KeyspaceSeed.open(folder.path) == seed)
+        var status = stat()
+        #expect(stat(folder.path + "/hash-seed", &status) == 0)
+        #expect(status.st_mode & 0o7777 == 0o600)
+        let another = Folder()
+        #expect(try KeyspaceSeed.open(another.path) != seed)
+    }
+
+    @Test func `a damaged seed is made anew: nothing stored depends on it`() throws {
+        let folder = Folder()
+        for damage: [UInt8] in [[], [1, 2, 3], Array("NTLSEED1".utf8), Array(repeating: 7, count: 99)] {
+            folder.write(damage, to: "hash-seed")
+            let seed = try KeyspaceSeed.open(folder.path)
+            #expect(try KeyspaceSeed.open(folder.path) == seed)
+        }
     }
 }

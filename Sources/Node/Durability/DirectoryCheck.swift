@@ -111,8 +111,8 @@ public enum DirectoryCheck {
         do throws(DiskFailure) {
             let disk = FileDisk(directory: source)
             let other = FileDisk(directory: fd)
-            // Who the node is, and the key that its tokens are signed with.
-            for name in [DataDirectory.idName, SigningKey.fileName] {
+            // Who the node is, and its secrets.
+            for name in [DataDirectory.idName, SigningKey.file.name, KeyspaceSeed.file.name] {
                 guard try disk.list("").contains(name) else { continue }
                 try copy(name, disk, other)
             }

@@ -52,6 +52,8 @@ struct Loading {
 
     /// Progress is told when loading takes longer than this.
     private static let progressEveryMs: UInt64 = 1_000
+    /// How soon a signal is heeded.
+    private static let signalsEveryMs = 20
 
     /// Reads everything and begins a new run. Nothing is acknowledged before this returns.
     func load() throws(LoadFailure) -> Loaded {
@@ -209,12 +211,11 @@ struct Loading {
         }
         let began = Clock.monotonicMs()
         var told = began
-        while !left.isOver {
+        while !left.isOver(within: Self.signalsEveryMs) {
             if signals.wait(timeoutMs: 0) != nil {
                 log.info("stopped while loading")
                 exit(0)
             }
-            usleep(Countdown.pauseUs)
             let now = Clock.monotonicMs()
             guard now - told >= Self.progressEveryMs else { continue }
             told = now
@@ -405,15 +406,50 @@ private final class Results<Value: Sendable>: Sendable {
     }
 }
 
-/// How many threads are still at it.
-private final class Countdown: Sendable {
-    static let pauseUs: UInt32 = 200
+/// How many threads are still at it. Who waits sleeps: on a single processor every look would take
+/// the time from them.
+@safe
+private final class Countdown: @unchecked Sendable {
+    private let lock: UnsafeMutablePointer<pthread_mutex_t>
+    private let isZero: UnsafeMutablePointer<pthread_cond_t>
+    private var left: Int
 
-    private let left: Atomic<Int>
+    init(_ count: Int) {
+        left = count
+        unsafe lock = .allocate(capacity: 1)
+        unsafe isZero = .allocate(capacity: 1)
+        unsafe pthread_mutex_init(lock, nil)
+        var steady = pthread_condattr_t()
+        unsafe pthread_condattr_init(&steady)
+        unsafe pthread_condattr_setclock(&steady, CLOCK_MONOTONIC)
+        unsafe pthread_cond_init(isZero, &steady)
+        unsafe pthread_condattr_destroy(&steady)
+    }
 
-    init(_ count: Int) { left = Atomic(count) }
+    deinit {
+        unsafe pthread_cond_destroy(isZero)
+        unsafe pthread_mutex_destroy(lock)
+        unsafe isZero.deallocate()
+        unsafe lock.deallocate()
+    }
 
-    func one() { left.subtract(1, ordering: .releasing) }
+    func one() {
+        unsafe pthread_mutex_lock(lock)
+        left -= 1
+        if left == 0 { unsafe pthread_cond_signal(isZero) }
+        unsafe pthread_mutex_unlock(lock)
+    }
 
-    var isOver: Bool { left.load(ordering: .acquiring) == 0 }
+    /// Waits until all have come to their end, or for so many milliseconds.
+    func isOver(within waitMs: Int) -> Bool {
+        var until = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &until)
+        until.tv_nsec += waitMs * 1_000_000
+        until.tv_sec += until.tv_nsec / 1_000_000_000
+        until.tv_nsec %= 1_000_000_000
+        unsafe pthread_mutex_lock(lock)
+        defer { unsafe pthread_mutex_unlock(lock) }
+        while left > 0, unsafe pthread_cond_timedwait(isZero, lock, &until) == 0 {}
+        return left == 0
+    }
 }

@@ -35,7 +35,8 @@ public enum Node {
             host: configuration.listen.host, port: configuration.listen.port)
         let listener = try Listener.listen(on: address)
         let respListener = try listenForRESP(configuration)
-        let keyspace = try keyspaceSettings(configuration, shardCount: shardCount)
+        let keyspace = try keyspaceSettings(
+            configuration, shardCount: shardCount, seed: KeyspaceSeed.open(directory.path))
         let choice = try chooseIO(configuration)
 
         let connectionsMax = min(
@@ -207,9 +208,9 @@ public enum Node {
 
     /// Each shard has an equal share of the memory: keys are spread evenly over them.
     private static func keyspaceSettings(
-        _ configuration: Configuration, shardCount: Int
+        _ configuration: Configuration, shardCount: Int, seed: UInt64
     ) throws(SystemError) -> Keyspace.Settings {
-        var settings = Keyspace.Settings(seed: UInt64.random(in: .min ... .max))
+        var settings = Keyspace.Settings(seed: seed)
         settings.eviction = configuration.eviction == .lru ? .lru : .none
         let memory = configuration.memoryBytesMax ?? Memory.available().map { $0 / 4 * 3 }
         guard let memory else { return settings }
