@@ -19,7 +19,7 @@ struct WordCoding: ~Copyable {
     static let bytesMax = 1 << 20
     static let shortWords = 96
     static let wordsMax = shortWords + 31 * 256
-    private static let wordBytesMax = 32
+    fileprivate static let wordBytesMax = 32
     /// Rarer words cost more in the list than they save.
     private static let countMin: UInt32 = 4
     private static let placesMax = 1 << 14
@@ -192,6 +192,8 @@ struct WordCoding: ~Copyable {
         return to < size - size / 8 ? to : nil
     }
 
+    // MARK: Decoding
+
     /// Turns coded bytes back into exactly `size` bytes at `out`; false when they are not that.
     static func decode(
         _ coded: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer, size: Int
@@ -199,108 +201,132 @@ struct WordCoding: ~Copyable {
         guard let base = coded.baseAddress, coded.count >= 6 else { return false }
         let words = unsafe Int(base.get(0, UInt16.self))
         guard words <= wordsMax, 2 + words + 4 <= coded.count else { return false }
-        return unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: words + 1) {
-            list in
-            // Of each word: where it is, and in the lowest byte how long.
-            var at = 2 + words
-            for number in 0..<words {
-                let count = unsafe Int(base.get(2 + number, UInt8.self))
-                if count > wordBytesMax { return false }
-                unsafe list[number] = UInt32(at << 8 | count)
-                at += count
-            }
-            guard at + 4 <= coded.count,
-                unsafe Int(base.get(at, UInt32.self)) == coded.count - at - 4
-            else { return false }
-            at += 4
+        var textBytes = 0
+        for number in 0..<words {
+            let count = unsafe Int(base.get(2 + number, UInt8.self))
+            guard count > 0, count <= wordBytesMax else { return false }
+            textBytes += count
+        }
+        let textAt = 2 + words
+        let codesAt = textAt + textBytes + 4
+        guard codesAt <= coded.count,
+            unsafe Int(base.get(codesAt - 4, UInt32.self)) == coded.count - codesAt
+        else { return false }
+        let room = Meanings.bytes + textBytes + wordBytesMax
+        return unsafe withUnsafeTemporaryAllocation(byteCount: room, alignment: 16) { room in
+            let meanings = unsafe Meanings(
+                room.baseAddress.unsafelyUnwrapped, base + 2, words, base + textAt, textBytes)
+            var at = codesAt
             var to = 0
-            unsafe decodeMost(coded, &at, into: out, size: size, &to, list, words)
-            return unsafe decodeRest(coded, at, into: out, size: size, to, list, words)
+            return unsafe meanings.decodeMost(coded, &at, into: out, size, &to)
+                && meanings.decodeRest(coded, at, into: out, size, to)
+        }
+    }
+}
+
+/// What each code stands for: bytes as they are in the same way as words.
+@safe
+private struct Meanings {
+    /// The codes of one byte by that byte, and behind them those of two.
+    private static let longFrom = 256
+    private static let firstOfLong = 0xE0
+    private static let count = longFrom + (256 - firstOfLong) * 256
+    /// Of bytes, and of the words behind them.
+    private static let textAt = count * 4
+    static let bytes = textAt + 256
+
+    /// For each code where its text is, and in the lowest byte how long; zero for what is no code.
+    private let places: UnsafeMutablePointer<UInt32>
+    private let text: UnsafeRawPointer
+
+    init(
+        _ room: UnsafeMutableRawPointer, _ counts: UnsafeRawPointer, _ words: Int,
+        _ wordTexts: UnsafeRawPointer, _ textBytes: Int
+    ) {
+        unsafe places = room.bindMemory(to: UInt32.self, capacity: Meanings.count)
+        unsafe text = UnsafeRawPointer(room + Meanings.textAt)
+        unsafe places.initialize(repeating: 0, count: Meanings.count)
+        let escaped = Meanings.count - 256
+        for byte in 0..<256 {
+            unsafe room.put(UInt8(byte), at: Meanings.textAt + byte)
+            let place = UInt32(byte << 8 | 1)
+            if byte < 0x80 { unsafe places[byte] = place }
+            unsafe places[escaped + byte] = place
+        }
+        unsafe room.put(UnsafeRawBufferPointer(start: wordTexts, count: textBytes), at: Meanings.bytes)
+        var from = 256
+        for word in 0..<words {
+            let code =
+                word < WordCoding.shortWords
+                ? 0x80 + word : Meanings.longFrom + word - WordCoding.shortWords
+            let count = unsafe Int(counts.get(word, UInt8.self))
+            unsafe places[code] = UInt32(from << 8 | count)
+            from += count
         }
     }
 
-    /// As far as there is room to copy more than a word has, so that copying one needs no loop and no
-    /// call: words are short, and there are millions of them. What is wrong is left to `decodeRest`.
-    @inline(__always)
-    private static func decodeMost(
+    /// As far as there is room to copy more than a word has, so that copying one needs neither loop nor
+    /// call, and four codes can be taken out of eight bytes at a time: words are short, and there
+    /// are millions of them. False when one is no code.
+    func decodeMost(
         _ coded: UnsafeRawBufferPointer, _ at: inout Int, into out: UnsafeMutableRawPointer,
-        size: Int, _ to: inout Int, _ list: UnsafeMutableBufferPointer<UInt32>, _ words: Int
-    ) {
-        guard let base = coded.baseAddress, let list = list.baseAddress else { return }
-        let end = coded.count - 1
-        let fromMax = coded.count - wordBytesMax
-        let toMax = size - wordBytesMax
+        _ size: Int, _ to: inout Int
+    ) -> Bool {
+        guard let base = coded.baseAddress else { return false }
+        let codes = 4
+        let atMax = coded.count - 8
+        let toMax = size - codes * 32
         var place = at
         var made = to
-        while place < end, made <= toMax {
-            let byte = unsafe Int(base.get(place, UInt8.self))
-            if byte < 0x80 {
-                unsafe out.put(UInt8(truncatingIfNeeded: byte), at: made)
-                place += 1
-                made += 1
-                continue
+        // Negative as soon as a code of no length came.
+        var lengths = 0
+        while place <= atMax, made <= toMax {
+            var bits = unsafe base.get(place, UInt64.self)
+            var taken = 0
+            for _ in 0..<codes {
+                let byte = Int(truncatingIfNeeded: bits & 0xFF)
+                let next = Int(truncatingIfNeeded: bits >> 8 & 0xFF)
+                // By arithmetic and not by a branch: which of the two it is can't be foretold.
+                let isLong = (byte &+ 256 &- Meanings.firstOfLong) &>> 8
+                let more = Meanings.longFrom &- Meanings.firstOfLong &* 256 &+ byte &* 255 &+ next
+                let meaning = unsafe Int(places[byte &+ (more & (0 &- isLong))])
+                let width = 8 &<< isLong
+                bits &>>= UInt64(truncatingIfNeeded: width)
+                taken &+= width
+                let from = meaning &>> 8
+                let count = meaning & 0xFF
+                let word = unsafe text.loadUnaligned(fromByteOffset: from, as: SIMD32<UInt8>.self)
+                unsafe out.storeBytes(of: word, toByteOffset: made, as: SIMD32<UInt8>.self)
+                lengths |= count &- 1
+                made &+= count
             }
-            if byte == 0xFF {
-                unsafe out.put(base.get(place + 1, UInt8.self), at: made)
-                place += 2
-                made += 1
-                continue
-            }
-            // Without a branch: which of the two a word is can't be foretold.
-            let low = unsafe Int(base.get(place + 1, UInt8.self))
-            let isLong = byte >= 0xE0
-            let number = isLong ? shortWords + (byte - 0xE0) << 8 + low : byte - 0x80
-            guard number < words else { break }
-            let word = unsafe Int(list[number])
-            let from = word >> 8
-            guard from <= fromMax else { break }
-            unsafe out.put(base.get(from, UInt64.self), at: made)
-            unsafe out.put(base.get(from + 8, UInt64.self), at: made + 8)
-            if word & 0xFF > 16 {
-                unsafe out.put(base.get(from + 16, UInt64.self), at: made + 16)
-                unsafe out.put(base.get(from + 24, UInt64.self), at: made + 24)
-            }
-            made += word & 0xFF
-            place += isLong ? 2 : 1
+            place &+= taken &>> 3
         }
         at = place
         to = made
+        return lengths >= 0
     }
 
-    private static func decodeRest(
+    func decodeRest(
         _ coded: UnsafeRawBufferPointer, _ start: Int, into out: UnsafeMutableRawPointer,
-        size: Int, _ done: Int, _ list: UnsafeMutableBufferPointer<UInt32>, _ words: Int
+        _ size: Int, _ done: Int
     ) -> Bool {
         guard let base = coded.baseAddress else { return false }
         var at = start
         var to = done
         while at < coded.count {
-            let byte = unsafe base.get(at, UInt8.self)
+            var code = unsafe Int(base.get(at, UInt8.self))
             at += 1
-            if byte < 0x80 || byte == 0xFF {
-                var literal = byte
-                if byte == 0xFF {
-                    guard at < coded.count else { return false }
-                    literal = unsafe base.get(at, UInt8.self)
-                    at += 1
-                }
-                guard to < size else { return false }
-                unsafe out.put(literal, at: to)
-                to += 1
-                continue
-            }
-            var number = Int(byte) - 0x80
-            if byte >= 0xE0 {
+            if code >= Meanings.firstOfLong {
                 guard at < coded.count else { return false }
-                let low = unsafe Int(base.get(at, UInt8.self))
-                number = shortWords + (Int(byte) - 0xE0) * 256 + low
+                let next = unsafe Int(base.get(at, UInt8.self))
+                code = Meanings.longFrom + (code - Meanings.firstOfLong) * 256 + next
                 at += 1
             }
-            guard number < words else { return false }
-            let from = unsafe Int(list[number] >> 8)
-            let count = unsafe Int(list[number] & 0xFF)
-            guard to + count <= size else { return false }
-            unsafe out.put(base.bytes(from, count), at: to)
+            let meaning = unsafe Int(places[code])
+            let count = meaning & 0xFF
+            guard count > 0, to + count <= size else { return false }
+            unsafe out.put(UnsafeRawBufferPointer(start: text + meaning >> 8, count: count), at: to)
             to += count
         }
         return to == size
