@@ -172,18 +172,6 @@ public struct LogRecord {
     public func isExpired(at now: Int64) -> Bool {
         (kind == .updated || kind == .spliced) && expiresAt != 0 && expiresAt <= now
     }
-
-    /// Makes an expired record the tombstone that the keyspace would have left.
-    public mutating func expire() {
-        let none = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
-        kind = .deleted
-        version += 1
-        created = stamp
-        expiresAt = 0
-        valueKind = .json
-        unsafe contentType = none
-        unsafe value = none
-    }
 }
 
 // MARK: On a log

@@ -44,16 +44,17 @@ public struct Replay {
 
     /// Takes a record into the keyspace.
     public mutating func take(
-        _ record: consuming LogRecord, _ key: Key, owner: Principal, at now: Int64,
+        _ record: borrowing LogRecord, _ key: Key, owner: Principal, at now: Int64,
         into keyspace: inout Keyspace
     ) -> Keyspace.Applied {
         if record.kind == .evicted {
             keyspace.forget(key, upTo: record.stamp)
             return .taken
         }
-        if record.isExpired(at: now) { record.expire() }
-        let incoming = Replay.incoming(record, key, owner)
-        guard record.kind == .spliced else {
+        var incoming = Replay.incoming(record, key, owner)
+        let isExpired = record.isExpired(at: now)
+        if isExpired { incoming.expire() }
+        guard record.kind == .spliced, !isExpired else {
             return keyspace.apply(incoming, at: now, isLogged: false)
         }
         let splice = record.splice
@@ -104,5 +105,17 @@ public struct Replay {
             }
         }
         return !steps.isEmpty
+    }
+}
+
+extension Incoming {
+    /// Makes an expired record the tombstone that the keyspace would have left.
+    fileprivate mutating func expire() {
+        let none = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+        value = unsafe Value(.json, none)
+        version += 1
+        created = stamp
+        expiresAt = 0
+        isTombstone = true
     }
 }

@@ -285,7 +285,7 @@ struct Loading {
     mutating func take(_ record: borrowing LogRecord, at nowMs: Int64) {
         guard failure == nil, let key = key(of: record) else { return }
         let applied = replay.take(
-            copy record, key, owner: RecordOwner(rawValue: lastNumber), at: nowMs,
+            record, key, owner: RecordOwner(rawValue: lastNumber), at: nowMs,
             into: &keyspace)
         switch applied {
         case .taken, .stale: break
