@@ -252,7 +252,7 @@ struct JournalModel {
         func take(_ record: borrowing LogRecord) {
             guard let owner = owner(record) else { return }
             let applied = replay.take(
-                copy record, key(record), owner: owner, at: 0, into: &keyspace)
+                record, key(record), owner: owner, at: 0, into: &keyspace)
             if applied == .changed { wrong = "a list was changed that is not there" }
             if applied == .outOfMemory { wrong = "there was no memory for a record" }
         }
