@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/stat.h>
 
 // strerrordesc_np (glibc 2.32) is the form that is safe with many threads and ignores the locale.
 const char *machine_error_text(int code) { return strerrordesc_np(code); }
@@ -31,4 +33,10 @@ int machine_allowed_cpus(void) {
     CPU_ZERO_S(sizeof mask, &mask.set);
     if (sched_getaffinity(0, sizeof mask, &mask.set) != 0) return 0;
     return CPU_COUNT_S(sizeof mask, &mask.set);
+}
+
+int machine_has_name(int fd) {
+    struct statx status;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_NLINK, &status) != 0) return -1;
+    return status.stx_nlink > 0;
 }

@@ -23,3 +23,8 @@ int machine_allowed_cpus(void);
 // of the process again. They are in the page cache, so whatever is needed once more comes back
 // without a read from disk. Writable and relocated pages stay.
 void machine_forget_startup_pages(void);
+
+// Whether a file has a name left: 1 or 0; negative where the kernel doesn't say. Asks for nothing
+// else: to be asked for its times a file has to keep them exactly, and each write after that
+// changes its inode.
+int machine_has_name(int fd);

@@ -1,5 +1,6 @@
 import Glibc
 import Journal
+import Machine
 
 /// The node's directory as the journal sees it: system calls below one open directory.
 ///
@@ -121,8 +122,7 @@ struct FileDisk: Disk {
         // a second call would say that all is well.
         guard fdatasync(file.number) == 0 else { throw DiskFailure(.sync, "", errno: errno) }
         // A file that somebody has deleted is synced without complaint, and gone all the same.
-        var status = stat()
-        guard unsafe fstat(file.number, &status) == 0, status.st_nlink > 0 else {
+        guard FileName.isThere(file.number) else {
             throw DiskFailure(.sync, "", errno: ENOENT)
         }
     }
