@@ -253,7 +253,8 @@ private struct Meanings {
             if byte < 0x80 { unsafe places[byte] = place }
             unsafe places[escaped + byte] = place
         }
-        unsafe room.put(UnsafeRawBufferPointer(start: wordTexts, count: textBytes), at: Meanings.bytes)
+        unsafe room.put(
+            UnsafeRawBufferPointer(start: wordTexts, count: textBytes), at: Meanings.bytes)
         var from = 256
         for word in 0..<words {
             let code =

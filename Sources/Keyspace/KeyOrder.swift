@@ -26,9 +26,9 @@ struct KeyOrder {
         guard let first = unsafe entries.first else { return }
         var heads: UInt64 = 0
         var mores: UInt64 = 0
-        for unsafe entry in unsafe entries {
-            heads |= entry.head ^ first.head
-            mores |= entry.more ^ first.more
+        for place in entries.indices {
+            unsafe heads |= entries[place].head ^ first.head
+            unsafe mores |= entries[place].more ^ first.more
         }
         if heads | mores == 0 { return unsafe sort(entries, behind: shared(entries)) }
         // Where keys are shorter than what they share, that is zeros, which order as if they were there.
@@ -47,8 +47,9 @@ struct KeyOrder {
     private func shared(_ entries: UnsafeMutableBufferPointer<Entry>) -> Int {
         let first = unsafe records[entries[0].ref]
         var count = max(16, first.keyCount)
-        for unsafe entry in unsafe entries {
-            count = max(16, records[entry.ref].keyPrefix(sharedWith: first, atMost: count))
+        for place in entries.indices {
+            let record = unsafe records[entries[place].ref]
+            count = max(16, record.keyPrefix(sharedWith: first, atMost: count))
         }
         return count
     }

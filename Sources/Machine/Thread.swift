@@ -55,6 +55,25 @@ public struct Thread: ~Copyable {
 
     deinit { pthread_detach(handle) }
 
+    /// How a thread takes its turns on a processor that others want, too.
+    public enum Turns: Sendable {
+        case fair
+        /// A little work, at once: it runs as soon as it wakes.
+        case promptly
+        /// Much work, when nobody else wants to.
+        case inBackground
+    }
+
+    /// Says how the calling thread takes its turns from now on. A kernel that refuses changes nothing
+    /// but times.
+    public static func take(_ turns: Turns) {
+        switch turns {
+        case .fair: break
+        case .promptly: _ = machine_take_turns(Int32(MACHINE_PROMPTLY))
+        case .inBackground: _ = machine_take_turns(Int32(MACHINE_IN_BACKGROUND))
+        }
+    }
+
     /// Binds the calling thread to one processor, given by the kernel's number.
     public static func pin(cpu: Int) throws(SystemError) {
         let code = machine_pin(Int32(clamping: cpu))

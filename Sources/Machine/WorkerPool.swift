@@ -69,13 +69,16 @@ import Glibc
     /// Starts the threads, named after the pool.
     public static func start(
         name: String = "worker", threads: Int = threadsDefault,
-        queuedJobsMax: Int = queuedJobsMaxDefault
+        queuedJobsMax: Int = queuedJobsMaxDefault, turns: Thread.Turns = .fair
     ) throws(SystemError) -> WorkerPool {
         invariant(threads > 0 && queuedJobsMax > 0, "a pool without threads or queue")
         let pool = WorkerPool(threads: threads, queuedJobsMax: queuedJobsMax)
         for index in 0..<threads {
             do throws(SystemError) {
-                let thread = try Thread.start(name: "\(name) \(index)") { pool.work() }
+                let thread = try Thread.start(name: "\(name) \(index)") {
+                    Thread.take(turns)
+                    pool.work()
+                }
                 unsafe (pool.threads + index).initialize(to: thread)
             } catch {
                 pool.end(.cancelQueued, started: index)

@@ -279,7 +279,8 @@ struct JournalRun {
         }
         isRotating = true
         if trial.random.below(4) > 0, let wish = log.log.wantsSegment() {
-            do { log.log.segmentReady(wish, try wish.make(disk)) } catch {
+            let isZeroed = trial.random.below(2) == 0
+            do { log.log.segmentReady(wish, try wish.make(disk, zeroed: isZeroed)) } catch {
                 log.log.failed(error, during: .segment)
             }
         }

@@ -185,6 +185,30 @@ import Testing
         #expect(log.writer.synced == 2)
     }
 
+    @Test func `is read out of a segment of written zeros as out of one that was set aside`() throws
+    {
+        var files: [[UInt8]] = []
+        for zeroed in [false, true] {
+            let disk = SimulatedDisk(seed: 9)
+            let scribe = try Scribe(disk)
+            let log = scribe.logs[0]
+            try scribe.append(Sample(1))
+            _ = log.writer.rotate()
+            let asked = log.writer.wantsSegment()
+            let wish = try #require(asked)
+            log.writer.segmentReady(wish, try wish.make(disk, zeroed: zeroed))
+            _ = log.writer.rotate()
+            try scribe.flush()
+            try scribe.write([Sample(2), Sample(3)])
+            try scribe.sync()
+            let path = FileNames.segment(epoch: scribe.epoch.number, shard: 0, sequence: 2)
+            files.append(disk.contents(of: path))
+            disk.cutPower()
+            #expect(try recovered(disk) == [(1...3).map { Sample($0) }])
+        }
+        #expect(files[0] == files[1])
+    }
+
     @Test func `costs some 70 bytes beyond key and value alone, and some 45 in a full turn`() throws
     {
         let disk = SimulatedDisk(seed: 5)

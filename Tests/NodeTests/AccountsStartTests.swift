@@ -18,7 +18,9 @@ private struct Folder: ~Copyable {
     }
 
     deinit {
-        for name in ["jwt-key", "jwt-key.new", "elsewhere", "hash-seed"] { unlink("\(path)/\(name)") }
+        for name in ["jwt-key", "jwt-key.new", "elsewhere", "hash-seed"] {
+            unlink("\(path)/\(name)")
+        }
         rmdir(path)
     }
 
@@ -163,7 +165,9 @@ private struct Folder: ~Copyable {
 
     @Test func `a damaged seed is made anew: nothing stored depends on it`() throws {
         let folder = Folder()
-        for damage: [UInt8] in [[], [1, 2, 3], Array("NTLSEED1".utf8), Array(repeating: 7, count: 99)] {
+        for damage: [UInt8] in [
+            [], [1, 2, 3], Array("NTLSEED1".utf8), Array(repeating: 7, count: 99),
+        ] {
             folder.write(damage, to: "hash-seed")
             let seed = try KeyspaceSeed.open(folder.path)
             #expect(try KeyspaceSeed.open(folder.path) == seed)

@@ -28,3 +28,13 @@ void machine_forget_startup_pages(void);
 // else: to be asked for its times a file has to keep them exactly, and each write after that
 // changes its inode.
 int machine_has_name(int fd);
+
+// How the calling thread takes its turns on a processor that others want, too.
+enum {
+    // A little work, at once: it runs as soon as it wakes.
+    MACHINE_PROMPTLY = 1,
+    // Much work, when nobody else wants to.
+    MACHINE_IN_BACKGROUND = 2,
+};
+// The kernel may refuse, which changes nothing but times.
+int machine_take_turns(int how);

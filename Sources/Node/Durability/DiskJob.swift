@@ -6,7 +6,7 @@ import Machine
 @safe struct DiskJob {
     enum Work {
         case sync(Sync)
-        case segment(LogWriter.SegmentWish)
+        case segment(LogWriter.SegmentWish, zeroed: Bool)
         /// A segment that is full and safe: cut to its length, closed.
         case trim(LogWriter.Trim)
     }
@@ -59,7 +59,8 @@ import Machine
         do throws(DiskFailure) {
             switch unsafe place.pointee.work {
             case .sync(let work): for file in work.files { try disk.sync(file) }
-            case .segment(let wish): unsafe place.pointee.file = try wish.make(disk)
+            case .segment(let wish, let zeroed):
+                unsafe place.pointee.file = try wish.make(disk, zeroed: zeroed)
             case .trim(let trim):
                 defer { disk.close(trim.file) }
                 try disk.truncate(trim.file, bytes: trim.bytes)

@@ -39,9 +39,11 @@ import Synchronization
     static func make(
         _ disk: FileDisk, in directory: String, _ configuration: Configuration, wakers: [Waker]
     ) throws(SystemError) -> Durability {
-        // One shard's slow sync must not keep another's waiting, nor the making of a segment.
+        // One shard's slow sync must not keep another's waiting, nor the making of a segment. A sync
+        // is a few steps of some microseconds with waits for the disk between them: each that has
+        // to wait for a shard's turn on a single processor keeps the disk idle.
         let workers = try WorkerPool.start(
-            name: "disk", threads: wakers.count + 1, queuedJobsMax: jobsMax)
+            name: "disk", threads: wakers.count + 1, queuedJobsMax: jobsMax, turns: .promptly)
         let signals = UnsafeMutablePointer<SnapshotSignals>.allocate(capacity: 1)
         unsafe signals.initialize(to: SnapshotSignals())
         let handover = UnsafeMutablePointer<Handover>.allocate(capacity: 1)
@@ -91,7 +93,8 @@ import Synchronization
         let worker: WorkerPool
         do throws(SystemError) {
             worker = try WorkerPool.start(
-                name: "snapshot", threads: 1, queuedJobsMax: Self.snapshotJobsMax)
+                name: "snapshot", threads: 1, queuedJobsMax: Self.snapshotJobsMax,
+                turns: .inBackground)
         } catch {
             throw LoadFailure("\(error)")
         }

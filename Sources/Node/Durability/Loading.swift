@@ -3,6 +3,7 @@ import Identity
 import Journal
 import Keyspace
 import Machine
+import Options
 import Synchronization
 
 /// What a shard gets when the files of earlier runs have been read: its records and its log.
@@ -43,6 +44,7 @@ struct LoadFailure: Error, CustomStringConvertible {
 struct Loading {
     let disk: FileDisk
     let directory: String
+    let policy: FsyncPolicy
     let shardCount: Int
     let keyspace: Keyspace.Settings
     let registry: TableRegistry
@@ -239,7 +241,7 @@ struct Loading {
             var writers: [UnsafeMutablePointer<LogWriter>] = unsafe []
             for number in 0..<shardCount {
                 let wish = LogWriter.firstSegment(epoch, shard: number)
-                let file = try wish.make(disk)
+                let file = try wish.make(disk, zeroed: policy.zeroesSegments)
                 let place = UnsafeMutablePointer<LogWriter>.allocate(capacity: 1)
                 unsafe place.initialize(to: LogWriter(wish, file: file))
                 unsafe writers.append(place)

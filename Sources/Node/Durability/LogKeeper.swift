@@ -175,7 +175,7 @@ import Options
         if !isMakingSegment, writer.state == .healthy || isRetrying,
             let wish = writer.wantsSegment()
         {
-            isMakingSegment = submit(.segment(wish))
+            isMakingSegment = submit(.segment(wish, zeroed: policy.zeroesSegments))
         }
         while let trim = writer.nextTrim() {
             if !submit(.trim(trim)) { disk.close(trim.file) }
@@ -250,7 +250,7 @@ import Options
                     writer.synced(work.sync)
                     safe = (writer.synced, work.stamp)
                 }
-            case .segment(let wish):
+            case .segment(let wish, _):
                 isMakingSegment = false
                 if let file = unsafe place.pointee.file {
                     writer.segmentReady(wish, file)
@@ -326,4 +326,9 @@ enum DiskTrouble: UInt64 {
         case .failed: "The disk failed: no writes are taken until the node is started again"
         }
     }
+}
+
+extension FsyncPolicy {
+    /// Whether so much is synced that it pays to write each segment twice.
+    var zeroesSegments: Bool { self == .always }
 }

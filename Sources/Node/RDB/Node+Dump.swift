@@ -34,7 +34,8 @@ extension Node {
             if let memory = configuration.memoryBytesMax { settings.memoryBytesMax = memory }
             let registry = TableRegistry(seed: 0)
             let loading = Loading(
-                disk: FileDisk(directory: directory.fd), directory: directory.path, shardCount: 1,
+                disk: FileDisk(directory: directory.fd), directory: directory.path, policy: .no,
+                shardCount: 1,
                 keyspace: settings, registry: registry, owners: OwnerNumbers.make(),
                 signals: Signals.block(), log: log)
             guard let loader = unsafe try loading.readOnly().first else { return }

@@ -92,7 +92,8 @@ public enum Node {
         }
         if let failure = report.waitUntilReady() { throw failure }
         let loading = Loading(
-            disk: disk, directory: directory.path, shardCount: shardCount, keyspace: keyspace,
+            disk: disk, directory: directory.path, policy: configuration.fsync,
+            shardCount: shardCount, keyspace: keyspace,
             registry: registry, owners: owners, signals: signals, log: log)
         let dump = DumpFile(
             path: durability.dumpPath, limits: dumpLimits(configuration))
