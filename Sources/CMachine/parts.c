@@ -54,9 +54,11 @@ typedef struct {
 } scheduling;
 
 enum {
-    // Nanoseconds. Who asks for a shorter slice than the thread that runs comes before it (Linux 6.12
-    // and later); shorter than this can't be asked for.
+    // Nanoseconds. Who asks for a shorter slice than the thread that runs comes before it as it wakes
+    // (Linux 6.12 and later). A slice that nobody asked for is some milliseconds, and what can be
+    // asked for begins at the first of these.
     prompt_slice = 100 * 1000,
+    background_slice = 20 * 1000 * 1000,
     // A tenth of what a thread of no niceness gets, where both want all.
     background_nice = 10,
 };
@@ -73,7 +75,7 @@ int machine_take_turns(int how) {
         now.policy = SCHED_OTHER;
         now.priority = 0;
         if (now.nice < background_nice) now.nice = background_nice;
-        now.runtime = 0;
+        now.runtime = background_slice;
     }
     return syscall(SYS_sched_setattr, 0, &now, 0) == 0 ? 0 : errno;
 }
