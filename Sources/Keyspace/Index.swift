@@ -93,9 +93,14 @@ struct Index: ~Copyable {
         let ref = unsafe Index.ref(line, Index.slot(hits))
         // The lines of most records, as many as the processor has under way at once anyhow. It notices a
         // longer one by itself, but only when that is read.
+        fetch(ref)
+        return ref
+    }
+
+    @inline(__always)
+    private func fetch(_ ref: Ref) {
         let start = unsafe records[ref].base
         for line in 0..<Index.linesFetched { unsafe nt_prefetch(start + line &<< 6) }
-        return ref
     }
 
     /// The record of this hash for which `accept` holds: whoever remembers a record over time
@@ -184,6 +189,9 @@ struct Index: ~Copyable {
 
     // MARK: Walking
 
+    /// How many records ahead of the one that is visited are fetched.
+    private static let fetchedAhead = 6
+
     /// Visits every record of the page that `cursor` falls into and moves the cursor to the
     /// first hash behind it; false when that was the last page.
     ///
@@ -191,7 +199,17 @@ struct Index: ~Copyable {
     /// may be visited twice.
     func walk(_ cursor: inout UInt64, _ visit: (Ref) -> Void) -> Bool {
         let page = unsafe page(of: cursor)
-        unsafe Index.each(page) { visit($0) }
+        var refs = InlineArray<768, Ref>(repeating: 0)
+        var count = 0
+        unsafe Index.each(page) {
+            refs[count] = $0
+            count += 1
+        }
+        // The records lie anywhere: read one by one each would be a wait for memory.
+        for place in 0..<count {
+            if place + Index.fetchedAhead < count { fetch(refs[place + Index.fetchedAhead]) }
+            visit(refs[place])
+        }
         if unsafe Index.depth(page) == 0 { return false }
         let span = UInt64(1) << UInt64(64 - (unsafe Index.depth(page)))
         let end = (cursor & ~(span - 1)).addingReportingOverflow(span)
