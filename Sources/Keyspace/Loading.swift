@@ -15,7 +15,8 @@ extension Keyspace {
         }
         let believed = min(expected, most * Index.splitAt)
         index.expect(believed, &pages)
-        arrivals = Arrivals(most: min(believed, Arrivals.mostMax))
+        // What the log has beside the snapshot is not known beforehand.
+        arrivals = Arrivals(most: min(believed + believed / 4, Arrivals.mostMax))
     }
 
     /// Puts all records into their tables' listings.
