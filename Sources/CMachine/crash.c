@@ -161,7 +161,9 @@ static void walk(trace *found, uintptr_t frame, uintptr_t low, uintptr_t high) {
 }
 
 // Takes every word of the stack that points into our own code. Some may be left over from calls
-// that have returned: said so in the report.
+// that have returned: said so in the report. What lies between variables is read as well, which
+// AddressSanitizer has to be told.
+__attribute__((no_sanitize("address")))
 static void search(trace *found, uintptr_t sp, uintptr_t high) {
     const loaded_object *own = &crash.objects[0];
     const uintptr_t *word = (const uintptr_t *)(sp & ~(sizeof(uintptr_t) - 1));
