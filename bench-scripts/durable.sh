@@ -262,23 +262,18 @@ if has snapshot; then
         read -r long1 _ < <(turns)
         gets "$SECONDS_EACH" >"$temp/during" &
         during=$!
-        # One after another for as long as the GETs last, and the most memory on the way.
-        most=$rss
         sleep 0.3
+        # From here on the kernel notes the most memory there was: looking would take the time from who
+        # is measured.
+        echo 5 >"/proc/${pid[kept]}/clear_refs"
         began=$(date +%s%N)
         snapshot kept &
         job=$!
-        # Looking must not take the time from who is measured: no process for each look but the pause.
-        while kill -0 $job 2>/dev/null; do
-            while read -r what now _; do
-                [[ $what != VmRSS: ]] || ((now <= most)) || most=$now
-            done <"/proc/${pid[kept]}/status"
-            sleep 0.1
-        done
         wait $job
         note "snapshot.seconds $(awk -v ns=$(($(date +%s%N) - began)) 'BEGIN { print ns / 1e9 }')"
         wait "$during"
         read -r long2 _ < <(turns)
+        most=$(awk '/VmHWM/ { print $2 }' "/proc/${pid[kept]}/status")
         note "snapshot.during.p99 $(of 'l["latency"]["p99"]' <"$temp/during")"
         note "snapshot.long-turns.without $((long1 - long0))"
         note "snapshot.long-turns.during $((long2 - long1))"

@@ -2,10 +2,10 @@
 #include "parts.h"
 
 #include <errno.h>
-#include <stdint.h>
-#include <pthread.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -66,14 +66,17 @@ enum {
 int machine_take_turns(int how) {
     scheduling now = {0};
     if (syscall(SYS_sched_getattr, 0, &now, sizeof now, 0) != 0) return errno;
-    int is_fair = now.policy == SCHED_OTHER || now.policy == SCHED_BATCH;
+    int is_realtime = now.policy == SCHED_FIFO || now.policy == SCHED_RR;
     now.size = sizeof now;
     if (how == MACHINE_PROMPTLY) {
-        if (is_fair) now.runtime = prompt_slice;
-        else now.priority += 1;
+        if (is_realtime) now.priority += 1;
+        else now.runtime = prompt_slice;
     } else {
-        now.policy = SCHED_OTHER;
-        now.priority = 0;
+        // Who was started with less than a fair share (SCHED_IDLE) takes no more here.
+        if (is_realtime) {
+            now.policy = SCHED_OTHER;
+            now.priority = 0;
+        }
         if (now.nice < background_nice) now.nice = background_nice;
         now.runtime = background_slice;
     }

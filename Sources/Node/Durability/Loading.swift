@@ -4,7 +4,6 @@ import Journal
 import Keyspace
 import Machine
 import Options
-import Synchronization
 
 /// What a shard gets when the files of earlier runs have been read: its records and its log.
 @safe struct LoadedShard: ~Copyable {

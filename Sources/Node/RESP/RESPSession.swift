@@ -60,8 +60,8 @@ enum PartStep: UInt8 {
     var lastMs: UInt64
     var lastCommand = RESPCommand.ping
     var name: [UInt8] = []
-    var libraryName: [UInt8] = []
-    var libraryVersion: [UInt8] = []
+    var libName: [UInt8] = []
+    var libVersion: [UInt8] = []
     /// The name that AUTH was given.
     var user: [UInt8] = []
     /// A name on its way to the desk.

@@ -83,9 +83,9 @@ extension Shard {
                     : "ERR lib-ver cannot contain spaces, newlines or special characters.")
         }
         if unsafe words[2].isOption("lib-name") {
-            unsafe session.pointee.libraryName = unsafe Array(words[3])
+            unsafe session.pointee.libName = unsafe Array(words[3])
         } else if unsafe words[2].isOption("lib-ver") {
-            unsafe session.pointee.libraryVersion = unsafe Array(words[3])
+            unsafe session.pointee.libVersion = unsafe Array(words[3])
         } else {
             out.begin(error: "ERR Unrecognized option '")
             unsafe out.addPrintable(words[2])
@@ -115,8 +115,8 @@ extension Shard {
         line += " psub=\(unsafe session.pointee.patterns.count) ssub=0 multi=\(queued)"
         line += " cmd=\(unsafe session.pointee.lastCommand.rawValue) user=\(user)"
         line += " resp=\(unsafe session.pointee.context.version)"
-        line += " lib-name=\(unsafe String(decoding: session.pointee.libraryName, as: UTF8.self))"
-        line += " lib-ver=\(unsafe String(decoding: session.pointee.libraryVersion, as: UTF8.self))"
+        line += " lib-name=\(unsafe String(decoding: session.pointee.libName, as: UTF8.self))"
+        line += " lib-ver=\(unsafe String(decoding: session.pointee.libVersion, as: UTF8.self))"
         return line
     }
 
