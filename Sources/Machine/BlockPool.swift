@@ -31,31 +31,29 @@
 
     private let pages: Pages
     private let linkPages: Pages
-    private let freePages: Pages
-    private let free: UnsafeMutablePointer<UInt32>
-    private var freeCount = 0
+    private var free: FreeList
+    /// Free blocks that stay warm: what a quiet shard works in.
+    private static let warmBlocks = 4
     /// Blocks never handed out begin here.
     private var untouched = 0
 
     public static func make(byteCountMax: Int) throws(SystemError) -> BlockPool {
         let capacity = max(byteCountMax / Self.blockBytes, 16)
         let pages = try Pages(byteCount: capacity * Self.blockBytes)
-        let freePages = try Pages(byteCount: capacity * 4)
         let linkPages = try Pages(byteCount: capacity * MemoryLayout<Link>.stride)
-        return BlockPool(
-            capacity: capacity, pages: pages, linkPages: linkPages, freePages: freePages)
+        let free = try FreeList(0, capacity: capacity, kept: Self.warmBlocks)
+        return BlockPool(capacity: capacity, pages: pages, linkPages: linkPages, free: free)
     }
 
     private init(
         capacity: Int, pages: consuming Pages, linkPages: consuming Pages,
-        freePages: consuming Pages
+        free: consuming FreeList
     ) {
         self.capacity = capacity
         unsafe links = linkPages.bound(to: Link.self)
         self.linkPages = linkPages
-        unsafe free = freePages.bound(to: UInt32.self)
         self.pages = pages
-        self.freePages = freePages
+        self.free = free
     }
 
     public func canTake(isFirst: Bool) -> Bool {
@@ -65,13 +63,9 @@
     /// A block's number, or nil at the bound: the connection then waits for its turn again.
     public mutating func take(isFirst: Bool) -> UInt32? {
         guard canTake(isFirst: isFirst) else { return nil }
-        if freeCount > 0 {
-            freeCount -= 1
-            used += 1
-            return unsafe free[freeCount]
-        }
-        untouched += 1
         used += 1
+        if let block = free.take() { return block }
+        untouched += 1
         return UInt32(untouched - 1)
     }
 
@@ -79,9 +73,17 @@
 
     public mutating func give(_ block: UInt32) {
         invariant(used > 0, "block \(block) is given back twice")
-        unsafe free[freeCount] = block
-        freeCount += 1
+        free.give(block)
         used -= 1
+    }
+
+    /// Whether a burst has left memory that is not used now.
+    public var mayGiveBack: Bool { free.isWarm }
+
+    /// Gives the kernel what was not used since the call before, so many blocks at most. Whether
+    /// there is more of it.
+    public mutating func giveBack(most: Int) -> Bool {
+        free.cool(pages, partBytes: Self.blockBytes, most: most)
     }
 
     public func bytes(of block: UInt32) -> UnsafeMutablePointer<UInt8> {

@@ -149,6 +149,23 @@ import Glibc
         }
     }
 
+    /// Whether a burst has left receive buffers that are not needed now.
+    public var mayGiveBack: Bool {
+        switch self {
+        case .uring(let driver): unsafe driver.pointee.mayGiveBack
+        case .epoll(let driver): unsafe driver.pointee.mayGiveBack
+        }
+    }
+
+    /// Gives the kernel the memory of buffers that were not used since the call before, so many at
+    /// most. Whether there is more of it.
+    public func giveBack(most: Int) -> Bool {
+        switch self {
+        case .uring(let driver): unsafe driver.pointee.giveBack(most: most)
+        case .epoll(let driver): unsafe driver.pointee.giveBack(most: most)
+        }
+    }
+
     /// Whether the last batch was full, so that more waits behind it, perhaps somebody's request.
     /// Work that can wait should make few completions until it is not.
     public var isBehind: Bool {

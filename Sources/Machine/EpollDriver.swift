@@ -26,8 +26,9 @@ import Glibc
 
     private let endpointPages: Pages
     private let bufferPages: Pages
-    private let freeBuffers: UnsafeMutablePointer<UInt16>
-    private var freeBufferCount: Int
+    private var freeBuffers: FreeList
+    /// Receive buffers that stay warm.
+    private static let warmBuffers = 16
     /// The last batch was full: more may have happened.
     private(set) var isBehind = false
     /// Sockets that may have bytes to read and whose owner wants them.
@@ -51,6 +52,8 @@ import Glibc
         let bufferPages = try Pages(
             byteCount: limits.receiveBufferCount * limits.receiveBufferBytes)
         let toRead = try IndexQueue(capacity: limits.socketsMax)
+        let count = limits.receiveBufferCount
+        let freeBuffers = try FreeList(count, capacity: count, kept: Self.warmBuffers)
         self.epollFD = epollFD
         self.limits = limits
         self.waker = waker
@@ -58,17 +61,12 @@ import Glibc
         self.endpointPages = endpointPages
         self.bufferPages = bufferPages
         self.toRead = toRead
+        self.freeBuffers = freeBuffers
         own = CompletionList(capacity: limits.batchMax)
         batch = CompletionList(capacity: limits.batchMax * 2)
         unsafe events = .allocate(capacity: limits.batchMax)
         unsafe listenerFDs = .allocate(capacity: Self.listenersMax)
         unsafe listenerFDs.initialize(repeating: -1, count: Self.listenersMax)
-        unsafe freeBuffers = .allocate(capacity: limits.receiveBufferCount)
-        freeBufferCount = limits.receiveBufferCount
-        // The lowest number is on top, so that a quiet node touches few pages.
-        for place in 0..<limits.receiveBufferCount {
-            unsafe freeBuffers[place] = UInt16(limits.receiveBufferCount - 1 - place)
-        }
         watch(waker.fd, Self.readable, mark: Self.wakeMark)
     }
 
@@ -79,7 +77,6 @@ import Glibc
         Glibc.close(epollFD)
         unsafe events.deallocate()
         unsafe listenerFDs.deallocate()
-        unsafe freeBuffers.deallocate()
     }
 
     // MARK: Requests
@@ -155,8 +152,13 @@ import Glibc
     }
 
     mutating func recycle(_ buffer: UInt16) {
-        unsafe freeBuffers[freeBufferCount] = buffer
-        freeBufferCount += 1
+        freeBuffers.give(UInt32(buffer))
+    }
+
+    var mayGiveBack: Bool { freeBuffers.isWarm }
+
+    mutating func giveBack(most: Int) -> Bool {
+        freeBuffers.cool(bufferPages, partBytes: limits.receiveBufferBytes, most: most)
     }
 
     // MARK: Waiting
@@ -164,7 +166,7 @@ import Glibc
     mutating func wait(timeoutNs: UInt64?) -> UnsafeBufferPointer<Completion> {
         batch.removeAll()
         moveOwn()
-        let mustLook = batch.count > 0 || (toRead.count > 0 && freeBufferCount > 0)
+        let mustLook = batch.count > 0 || (toRead.count > 0 && freeBuffers.count > 0)
         let count = waitForEvents(timeoutNs: mustLook ? 0 : timeoutNs)
         isBehind = Int(count) == limits.batchMax
         // EINTR, the only failure possible here, is an empty batch.
@@ -226,7 +228,7 @@ import Glibc
     /// One receive for each listed socket, as long as there are buffers.
     private mutating func readListed() {
         var turns = min(toRead.count, limits.batchMax)
-        while turns > 0, freeBufferCount > 0, let index = toRead.popFirst() {
+        while turns > 0, freeBuffers.count > 0, let index = toRead.popFirst() {
             turns -= 1
             let endpoint = unsafe endpoints + Int(index)
             unsafe endpoint.pointee.flags.remove(.listed)
@@ -239,8 +241,8 @@ import Glibc
 
     private mutating func take(_ index: UInt32) {
         let endpoint = unsafe endpoints + Int(index)
-        freeBufferCount -= 1
-        let buffer = unsafe freeBuffers[freeBufferCount]
+        guard let number = freeBuffers.take() else { return list(index) }
+        let buffer = UInt16(number)
         let count = unsafe recv(
             endpoint.pointee.fd, bytes(ofBuffer: buffer), limits.receiveBufferBytes,
             Int32(MSG_DONTWAIT))

@@ -1,8 +1,13 @@
+import CMachine
+
 /// How much memory this process may really use.
 public enum Memory {
     /// Bytes: the machine's memory or the cgroup's limit, whichever is less; nil where neither can be
     /// found out.
     public static func available() -> Int? { available(read: ControlGroup.read(path:)) }
+
+    /// What was freed since in small pieces goes back to the kernel, as far as whole pages are free.
+    public static func giveBackFreed() { machine_trim_heap() }
 
     static func available(read: (String) -> String?) -> Int? {
         let machine = read("/proc/meminfo").flatMap(parseTotal)

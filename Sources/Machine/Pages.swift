@@ -25,5 +25,12 @@ import Glibc
         unsafe base.bindMemory(to: type, capacity: byteCount / MemoryLayout<T>.stride)
     }
 
+    /// Whole pages of a reservation that hold nothing worth keeping: they cost nothing again, and are
+    /// zero when they are touched next.
+    func giveBack(_ offset: Int, _ byteCount: Int) {
+        invariant(offset >= 0 && offset + byteCount <= self.byteCount, "gives back too much")
+        unsafe _ = madvise(base + offset, byteCount, MADV_DONTNEED)
+    }
+
     deinit { unsafe munmap(base, byteCount) }
 }

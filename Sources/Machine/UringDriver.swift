@@ -12,7 +12,8 @@ import Glibc
     private static let bufferGroup: UInt16 = 1
     static let listenersMax = 8
     /// Receive buffers offered from the start. The kernel goes round all it is offered, so what is
-    /// offered is what is touched; more are offered once these were not enough.
+    /// offered is what is touched; more are offered once these were not enough, and kept back again
+    /// when so many were not needed for a while.
     private static let buffersAtFirst = 32
 
     let ring: UnsafeMutablePointer<io_uring>
@@ -29,7 +30,15 @@ import Glibc
     /// Buffers put back into the ring's memory and not yet shown to the kernel.
     private var buffersReturned: Int32 = 0
     private var buffersOffered = 0
+    /// As many as should be offered; those above it are kept back as they come in.
+    private var buffersWanted = 0
     private var buffersOut = 0
+    /// The most that were out at a time since memory was last given back.
+    private var buffersOutMost = 0
+    /// Those that are offered have no memory, as far as we could see to that.
+    private var areBare = true
+    /// Those that are not offered.
+    private var spareBuffers: FreeList
     /// The last batch was full: more may have completed.
     private(set) var isBehind = false
     private var parked: IndexQueue
@@ -58,11 +67,13 @@ import Glibc
             let ringPages = try Pages(
                 byteCount: limits.receiveBufferCount * MemoryLayout<io_uring_buf>.stride)
             let parked = try IndexQueue(capacity: limits.socketsMax)
+            let count = limits.receiveBufferCount
+            let spareBuffers = try FreeList(count, capacity: count, kept: 0)
             unsafe try registerBuffers(ring, at: ringPages.base, count: limits.receiveBufferCount)
             return unsafe UringDriver(
                 ring: ring, limits: limits, features: features, waker: waker,
                 endpointPages: endpointPages, bufferPages: bufferPages, ringPages: ringPages,
-                parked: parked)
+                parked: parked, spareBuffers: spareBuffers)
         } catch {
             unsafe io_uring_queue_exit(ring)
             unsafe ring.deallocate()
@@ -121,7 +132,7 @@ import Glibc
     private init(
         ring: UnsafeMutablePointer<io_uring>, limits: DriverLimits, features: IOFeatures,
         waker: Waker, endpointPages: consuming Pages, bufferPages: consuming Pages,
-        ringPages: consuming Pages, parked: consuming IndexQueue
+        ringPages: consuming Pages, parked: consuming IndexQueue, spareBuffers: consuming FreeList
     ) {
         unsafe bufferRing = ringPages.bound(to: io_uring_buf_ring.self)
         unsafe self.ring = unsafe ring
@@ -133,6 +144,7 @@ import Glibc
         self.bufferPages = bufferPages
         self.ringPages = ringPages
         self.parked = parked
+        self.spareBuffers = spareBuffers
         own = CompletionList(capacity: limits.batchMax)
         batch = CompletionList(capacity: limits.batchMax * 2)
         unsafe taken = .allocate(capacity: limits.batchMax)
@@ -259,7 +271,36 @@ import Glibc
 
     mutating func recycle(_ buffer: UInt16) {
         buffersOut -= 1
-        offer(buffer)
+        if buffersOffered > buffersWanted {
+            buffersOffered -= 1
+            spareBuffers.give(UInt32(buffer))
+        } else {
+            offer(buffer)
+        }
+    }
+
+    var mayGiveBack: Bool {
+        spareBuffers.isWarm
+            || (buffersOffered > Self.buffersAtFirst && (buffersOutMost > 0 || !areBare))
+    }
+
+    mutating func giveBack(most: Int) -> Bool {
+        let needed = buffersOutMost
+        buffersOutMost = 0
+        // Twice as many: while a batch is with its owner, the kernel fills the next one.
+        buffersWanted = min(buffersOffered, max(Self.buffersAtFirst, needed * 2))
+        areBare = needed == 0
+        // With deferred work the kernel writes into what it was offered only within a call of ours,
+        // and we have read all it told of that: nothing is in them, whether they come in soon or
+        // never.
+        let isTold = unsafe nt_ring_ready(ring) == 0 && !io_uring_cq_has_overflow(ring)
+        if buffersOffered > buffersWanted, buffersOut == 0, isTold,
+            features.contains([.singleIssuer, .deferTaskrun])
+        {
+            bufferPages.giveBack(0, bufferPages.byteCount)
+            areBare = true
+        }
+        return spareBuffers.cool(bufferPages, partBytes: limits.receiveBufferBytes, most: most)
     }
 
     // MARK: Waiting
@@ -333,7 +374,10 @@ import Glibc
     ) {
         let hasBuffer = flags & UInt32(nt_cqe_buffer) != 0
         let buffer = UInt16(truncatingIfNeeded: flags >> UInt32(nt_cqe_buffer_shift))
-        if hasBuffer { buffersOut += 1 }
+        if hasBuffer {
+            buffersOut += 1
+            if buffersOut > buffersOutMost { buffersOutMost = buffersOut }
+        }
         guard isCurrent(operation) else {
             if hasBuffer { recycle(buffer) }
             return
@@ -527,9 +571,12 @@ import Glibc
 
     /// Offers so many more of the buffers, as far as there are any.
     private mutating func offerMore(_ count: Int) {
-        let first = buffersOffered
-        buffersOffered = min(first + count, limits.receiveBufferCount)
-        for buffer in first..<buffersOffered { offer(UInt16(buffer)) }
+        for _ in 0..<count {
+            guard let buffer = spareBuffers.take() else { break }
+            offer(UInt16(buffer))
+            buffersOffered += 1
+        }
+        buffersWanted = buffersOffered
     }
 
     private mutating func offer(_ buffer: UInt16) {

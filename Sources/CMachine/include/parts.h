@@ -24,6 +24,10 @@ int machine_allowed_cpus(void);
 // without a read from disk. Writable and relocated pages stay.
 void machine_forget_startup_pages(void);
 
+// Whole free pages of the heap go back to the kernel: malloc_trim(3), whose header Swift does not
+// import.
+void machine_trim_heap(void);
+
 // Whether a file has a name left: 1 or 0; negative where the kernel doesn't say. Asks for nothing
 // else: to be asked for its times a file has to keep them exactly, and each write after that
 // changes its inode.

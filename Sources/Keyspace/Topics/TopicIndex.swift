@@ -3,19 +3,58 @@ import Glibc
 /// What a shard's own connections listen to: topics, and for each its subscriptions.
 ///
 /// Both are plain data linked by numbers, so a change finds its listeners without an allocation,
-/// and an idle listener costs a topic, a subscription and the topic's bytes.
+/// and an idle listener costs a topic and a subscription.
 @safe
 public struct TopicIndex: ~Copyable {
     @safe struct Entry: BitwiseCopyable {
+        /// The topic's bytes, or the address of more than fit: a piece of the heap for each would
+        /// keep what a crowd leaves there from going back.
+        var text: InlineArray<3, UInt64> = [0, 0, 0]
         var next: UInt32
         var table: TableNumber
         var hash: UInt64
-        var bytes: UnsafeMutableRawPointer
-        var first: UInt32
-        var last: UInt32
-        var count: UInt32
+        var first: UInt32 = TopicIndex.none
+        var last: UInt32 = TopicIndex.none
+        var count: UInt32 = 0
         var mark: UInt16
         var byteCount: UInt16
+
+        static let ownBytesMax = 24
+
+        init(_ topic: Topic, next: UInt32) {
+            self.next = next
+            table = topic.table
+            hash = topic.hash
+            mark = topic.mark
+            byteCount = unsafe UInt16(topic.bytes.count)
+            guard let start = unsafe topic.bytes.baseAddress else { return }
+            let count = unsafe topic.bytes.count
+            if count > Self.ownBytesMax {
+                let copy = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 8)
+                unsafe copy.copyMemory(from: start, byteCount: count)
+                text[0] = UInt64(UInt(bitPattern: copy))
+            } else {
+                unsafe withUnsafeMutableBytes(of: &text) {
+                    unsafe $0.baseAddress?.copyMemory(from: start, byteCount: count)
+                }
+            }
+        }
+
+        /// Where the bytes of the topic at this place are, until its slab grows.
+        @inline(__always)
+        static func bytes(_ entry: UnsafeMutablePointer<Entry>) -> UnsafeRawBufferPointer {
+            let count = unsafe Int(entry.pointee.byteCount)
+            if count > ownBytesMax {
+                return unsafe UnsafeRawBufferPointer(
+                    start: UnsafeRawPointer(bitPattern: UInt(entry.pointee.text[0])), count: count)
+            }
+            return unsafe UnsafeRawBufferPointer(start: UnsafeRawPointer(entry), count: count)
+        }
+
+        func freeBytes() {
+            guard Int(byteCount) > Self.ownBytesMax else { return }
+            unsafe UnsafeMutableRawPointer(bitPattern: UInt(text[0]))?.deallocate()
+        }
     }
 
     /// One stream's listening to one topic.
@@ -62,24 +101,14 @@ public struct TopicIndex: ~Copyable {
         if place == Self.none {
             guard subscriptions.count < subscriptions.countMax else { return nil }
             if buckets.mustGrow(entries.count + 1) { rebuild() }
-            let count = unsafe topic.bytes.count
-            let bytes = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 8)
-            if let start = unsafe topic.bytes.baseAddress {
-                unsafe bytes.copyMemory(from: start, byteCount: count)
-            }
             let bucket = buckets.bucket(topic.hash)
-            guard
-                let new = unsafe entries.take(
-                    Entry(
-                        next: buckets.first(bucket), table: topic.table, hash: topic.hash,
-                        bytes: bytes, first: Self.none, last: Self.none, count: 0, mark: mark,
-                        byteCount: UInt16(count)))
-            else {
-                unsafe bytes.deallocate()
+            let entry = Entry(topic, next: buckets.first(bucket))
+            guard let new = entries.take(entry) else {
+                entry.freeBytes()
                 return nil
             }
             buckets.setFirst(bucket, new)
-            if !topic.isKey { prefixes.add(topic.table, length: count) }
+            if !topic.isKey { unsafe prefixes.add(topic.table, length: topic.bytes.count) }
             place = new
         }
         guard
@@ -103,7 +132,7 @@ public struct TopicIndex: ~Copyable {
         return number
     }
 
-    /// The topic of a subscription; its bytes are good as long as the subscription is.
+    /// The topic of a subscription; its bytes are good until the next `subscribe`.
     public func topic(of subscription: UInt32) -> Topic {
         unsafe topic(number: subscriptions.place(subscription).pointee.topic)
     }
@@ -114,10 +143,10 @@ public struct TopicIndex: ~Copyable {
     }
 
     private func topic(number: UInt32) -> Topic {
-        let entry = unsafe entries.place(number).pointee
+        let entry = unsafe entries.place(number)
         return unsafe Topic(
-            entry.table, isKey: entry.mark == Topic.keyMark, hash: entry.hash,
-            UnsafeRawBufferPointer(start: entry.bytes, count: Int(entry.byteCount)))
+            entry.pointee.table, isKey: entry.pointee.mark == Topic.keyMark,
+            hash: entry.pointee.hash, Entry.bytes(entry))
     }
 
     /// Whether this is the only subscription of its topic.
@@ -147,7 +176,7 @@ public struct TopicIndex: ~Copyable {
         if unsafe entry.pointee.mark != Topic.keyMark {
             unsafe prefixes.remove(entry.pointee.table, length: Int(entry.pointee.byteCount))
         }
-        unsafe entry.pointee.bytes.deallocate()
+        unsafe entry.pointee.freeBytes()
         entries.give(place)
     }
 
@@ -211,9 +240,7 @@ public struct TopicIndex: ~Copyable {
             let entry = unsafe entries.place(number)
             if unsafe entry.pointee.hash == hash && entry.pointee.table == table
                 && entry.pointee.mark == mark
-                && Topic.equal(
-                    UnsafeRawBufferPointer(
-                        start: entry.pointee.bytes, count: Int(entry.pointee.byteCount)), bytes)
+                && Topic.equal(Entry.bytes(entry), bytes)
             {
                 return number
             }

@@ -56,12 +56,17 @@ import Wire
 @safe struct FramePool: ~Copyable {
     private static let classes = 10
     private static let smallestBits = 8
-    /// Free frames of one size that are kept; what was needed once for a crowd goes back.
+    /// Free frames of one size that are kept, and those that are kept however long they lie unused.
     private static let keptBytesMax = 512 << 10
+    private static let warmBytesMax = 4 << 10
     private static let unpooled: UInt8 = 255
 
     private var free: InlineArray<10, UnsafeMutableRawPointer?> = unsafe .init(repeating: nil)
     private var freeCounts: InlineArray<10, Int> = .init(repeating: 0)
+    /// The fewest there were since the last look: so many were not needed since.
+    private var fewest: InlineArray<10, Int> = .init(repeating: 0)
+    /// The classes that have more free frames than are kept for good, a bit each.
+    private var warmClasses: UInt16 = 0
     /// What all frames in use take.
     private(set) var bytesInUse = 0
 
@@ -84,6 +89,7 @@ import Wire
             if let kept = unsafe free[sizeClass] {
                 unsafe free[sizeClass] = unsafe kept.load(as: UnsafeMutableRawPointer?.self)
                 freeCounts[sizeClass] -= 1
+                fewest[sizeClass] = min(fewest[sizeClass], freeCounts[sizeClass])
                 unsafe memory = unsafe kept
             } else {
                 unsafe memory = .allocate(byteCount: total, alignment: 16)
@@ -116,6 +122,35 @@ import Wire
         unsafe memory.storeBytes(of: free[kind], as: UnsafeMutableRawPointer?.self)
         unsafe free[kind] = unsafe memory
         freeCounts[kind] += 1
+        if freeCounts[kind] > Self.warmCount(kind) { warmClasses |= 1 << UInt16(kind) }
+    }
+
+    private static func warmCount(_ sizeClass: Int) -> Int {
+        max(1, warmBytesMax >> (smallestBits + sizeClass))
+    }
+
+    /// Whether a crowd has left frames that are not used now.
+    var mayGiveBack: Bool { warmClasses != 0 }
+
+    /// Frees what was not used since the call before, so many frames at most; whether there is more
+    /// of it. `freed` counts them.
+    mutating func giveBack(most: Int, freed: inout Int) -> Bool {
+        var left = most
+        for kind in 0..<Self.classes where warmClasses & 1 << UInt16(kind) != 0 {
+            let warm = Self.warmCount(kind)
+            while fewest[kind] > 0, freeCounts[kind] > warm {
+                guard left > 0, let frame = unsafe free[kind] else { return true }
+                unsafe free[kind] = unsafe frame.load(as: UnsafeMutableRawPointer?.self)
+                unsafe frame.deallocate()
+                freeCounts[kind] -= 1
+                fewest[kind] -= 1
+                freed += 1
+                left -= 1
+            }
+            fewest[kind] = freeCounts[kind]
+            if freeCounts[kind] <= warm { warmClasses &= ~(1 << UInt16(kind)) }
+        }
+        return false
     }
 }
 

@@ -58,7 +58,7 @@ internal import Wire
         /// The streamed answer has no chunks: to HTTP/1.0 it ends with the connection.
         static let unframed = Flags(rawValue: 1 << 8)
         /// Accepted by the listener on which only RESP is spoken.
-        static let respListener = Flags(rawValue: 1 << 7)
+        static let respListener = Flags(rawValue: 1 << 10)
         /// Earlier requests wait for answers from other threads, so replies are laid aside.
         static let diverted = Flags(rawValue: 1 << 9)
         /// A request about many keys is under way: what follows it may concern the same keys.

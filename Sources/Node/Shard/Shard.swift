@@ -126,6 +126,9 @@ import Wire
     var okHead: ReplyTemplate
     private var dateSecond: Int64
     private var stalledCheckMs: UInt64 = 0
+    /// When memory that has not been used by then is given back, while there may be some.
+    private var giveBackDueMs: UInt64?
+    private var freedFrames = 0
     private var isDraining = false
     /// The keyspace has more upkeep to do at once.
     private var tendsOn = false
@@ -138,6 +141,9 @@ import Wire
 
     /// Accepting goes on after this pause when the kernel has no descriptors or memory left.
     static let acceptRetryAfterMs: UInt64 = 100
+    private static let giveBackAfterMs: UInt64 = 1000
+    /// Buffers and blocks given back in one turn: a system call and a few pages each.
+    private static let givenBackMax = 64
     /// How soon a shard whose block pool is exhausted looks again.
     static let exhaustedRetryMs: UInt64 = 10
 
@@ -261,6 +267,7 @@ import Wire
             letListenersGoFirst(dirty.count - answers)
             publishMailboxes()
             flushDirty()
+            giveMemoryBack()
             publishFigures()
         }
         finishLog()
@@ -284,6 +291,7 @@ import Wire
             if let due = unsafe keeper.pointee.nextDueMs { wakeMs = min(wakeMs ?? due, due) }
         }
         if let due = nextTimedSnapshotMs { wakeMs = min(wakeMs ?? due, due) }
+        if let due = giveBackDueMs { wakeMs = min(wakeMs ?? due, due) }
         let timeout = wakeMs.map { $0 > nowMs ? $0 - nowMs : 0 }
         guard unsafe state.pointee.shardCount > 1 else { return timeout }
         unsafe state.pointee.wakeFlags[number].fallAsleep()
@@ -371,6 +379,29 @@ import Wire
             unsafe connection.pointee.flags.remove(.dirty)
             flush(index)
         }
+    }
+
+    /// A burst of connections leaves memory behind that lies unused: what was not used for a second
+    /// goes back to the kernel.
+    private mutating func giveMemoryBack() {
+        guard let due = giveBackDueMs else {
+            if driver.mayGiveBack || pool.mayGiveBack || audience.frames.mayGiveBack {
+                giveBackDueMs = nowMs + Self.giveBackAfterMs
+            }
+            return
+        }
+        guard nowMs >= due else { return }
+        let buffersLeft = driver.giveBack(most: Self.givenBackMax)
+        let blocksLeft = pool.giveBack(most: Self.givenBackMax)
+        let framesLeft = audience.frames.giveBack(most: Self.givenBackMax * 4, freed: &freedFrames)
+        if buffersLeft || blocksLeft || framesLeft {
+            giveBackDueMs = nowMs + 1
+            return
+        }
+        giveBackDueMs = nil
+        guard freedFrames > 0 else { return }
+        freedFrames = 0
+        Memory.giveBackFreed()
     }
 
     // MARK: The keyspace's turn
