@@ -79,7 +79,10 @@ import Testing
         var index = TopicIndex(hashing: hashing, subscriptionsMax: 10_000)
         var model: [(table: TableNumber, isKey: Bool, text: String, number: UInt32)] = []
         var dice = SplitMix(seed: 5)
-        let texts = ["", "a", "ab", "abc", "abcd", "b", "ba", String(repeating: "x", count: 1024)]
+        // Up to 24 bytes lie in the index itself, longer ones on the heap.
+        let texts =
+            ["", "a", "ab", "abc", "abcd", "b", "ba"]
+            + [23, 24, 25, 1024].map { String(repeating: "x", count: $0) }
         for round in 0..<3_000 {
             if model.count < 40 || dice.next() % 2 == 0 {
                 let table = TableNumber(dice.next() % 3)

@@ -49,6 +49,43 @@ import Testing
         #expect(fourth == second && used == 1)
     }
 
+    @Test func `what slow readers held goes back to the kernel once it was not needed for a while`()
+        throws
+    {
+        var pool = try pool()
+        var taken: [UInt32] = []
+        while let block = pool.take(isFirst: true) {
+            pool.bytes(of: block)[100] = 1
+            taken.append(block)
+        }
+        let full = pool.mayGiveBack
+        #expect(!full, "all of it is in use")
+        for block in taken.dropLast(10) { pool.give(block) }
+        // All were in use since the last look, which is the first.
+        let first = pool.giveBack(most: 1000)
+        #expect(!first && taken.allSatisfy { pool.bytes(of: $0)[100] == 1 })
+        let second = pool.giveBack(most: 20)
+        let third = pool.giveBack(most: 1000)
+        let more = pool.mayGiveBack
+        #expect(second && !third && !more)
+        let kept = taken.filter { pool.bytes(of: $0)[100] == 1 }
+        #expect(
+            kept == Array(taken.dropFirst(50).prefix(4)) + taken.suffix(10), "the last, and used")
+        // One that is taken again and given back has its memory again.
+        var again: [UInt32] = []
+        for _ in 0..<20 {
+            guard let block = pool.take(isFirst: true) else { break }
+            pool.bytes(of: block)[100] = 2
+            again.append(block)
+        }
+        for block in again { pool.give(block) }
+        let used = pool.mayGiveBack
+        #expect(used && again.count == 20)
+        _ = pool.giveBack(most: 1000)
+        _ = pool.giveBack(most: 1000)
+        #expect(again.count { pool.bytes(of: $0)[100] == 2 } == 4)
+    }
+
     @Test func `exhausted ends as soon as blocks come back`() throws {
         var pool = try pool()
         var taken: [UInt32] = []
