@@ -7,7 +7,7 @@ import Testing
     func `a connection waiting for the node to load is not taken for one of the RESP listener`() {
         let flags: [Connection.Flags] = [
             .closeAfterReply, .peerEnded, .sendInFlight, .runnable, .dirty, .receivePaused,
-            .refused, .awaitsLoading, .unframed, .respListener, .diverted, .gathering,
+            .refused, .awaitsLoading, .unframed, .respListener, .diverted, .corked, .gathering,
         ]
         #expect(Set(flags.map(\.rawValue)).count == flags.count)
     }

@@ -18,6 +18,19 @@ extension Shard {
 
     // MARK: Sending
 
+    /// Whether any request there is can be handed on.
+    @inline(__always)
+    mutating func hasMailRoom() -> Bool {
+        unsafe state.pointee.shardCount == 1 || hasRoomInMailboxes()
+    }
+
+    private mutating func hasRoomInMailboxes() -> Bool {
+        for target in unsafe 0..<state.pointee.shardCount where target != number {
+            if !mailbox(to: target).hasRoom(Message.requestBytesMax) { return false }
+        }
+        return true
+    }
+
     /// False: the mailbox is full, try again next turn.
     mutating func post(_ work: TableWork, to target: Int, ticket: UInt64) -> Bool {
         guard let place = unsafe mailbox(to: target).reserve(messageBytes(work)) else {

@@ -71,6 +71,9 @@ enum Message {
     /// mailbox.
     static let inlineBytesMax = 16 * 1024
 
+    /// A request that travels takes no more: its head, and a value that stands behind.
+    static let requestBytesMax = inlineBytesMax + 16 * 1024
+
     struct Connection {
         var kind = Kind.connection
         var fd: Int32

@@ -42,6 +42,11 @@ extension Shard {
                 makeRunnable(index)
                 break
             }
+            if !hasMailRoom() {
+                awaitsMailRoom = true
+                makeRunnable(index)
+                break
+            }
             let step: Int
             if case .webSocket(let session) = unsafe connection.pointee.session {
                 step = unsafe takeFrame(index, session, bytes + used, count: count - used)

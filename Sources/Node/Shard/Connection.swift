@@ -61,6 +61,8 @@ internal import Wire
         static let respListener = Flags(rawValue: 1 << 10)
         /// Earlier requests wait for answers from other threads, so replies are laid aside.
         static let diverted = Flags(rawValue: 1 << 9)
+        /// Stands in the shard's list of connections whose replies wait for those in between.
+        static let corked = Flags(rawValue: 1 << 11)
         /// A request about many keys is under way: what follows it may concern the same keys.
         static let gathering = Flags(rawValue: 1 << 15)
     }

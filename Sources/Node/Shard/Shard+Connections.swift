@@ -51,7 +51,7 @@ extension Shard {
         openCount += 1
         let connection = unsafe connections + Int(index)
         // The slot may still stand in a list since its last connection.
-        let listed = unsafe connection.pointee.flags.intersection([.runnable, .dirty])
+        let listed = unsafe connection.pointee.flags.intersection([.runnable, .dirty, .corked])
         unsafe connection.initialize(to: Connection())
         unsafe connection.pointee.flags = listed
         unsafe connection.pointee.state = .open

@@ -89,6 +89,11 @@ import Wire
     var timers: TimerWheel
     var runnable: IndexQueue
     var dirty: IndexQueue
+    /// Connections whose replies wait for those in between, and until when.
+    private var corked: IndexQueue
+    private var corkDueMs: UInt64?
+    /// A request waits, in this turn, for room in the mailbox of its key's shard.
+    var awaitsMailRoom = false
     private let connectionPages: Pages
     private let freePages: Pages
     private let freeSlots: UnsafeMutablePointer<UInt32>
@@ -141,6 +146,7 @@ import Wire
 
     /// Accepting goes on after this pause when the kernel has no descriptors or memory left.
     static let acceptRetryAfterMs: UInt64 = 100
+    private static let corkedMs: UInt64 = 1
     private static let giveBackAfterMs: UInt64 = 1000
     /// Buffers and blocks given back in one turn: a system call and a few pages each.
     private static let givenBackMax = 64
@@ -156,6 +162,7 @@ import Wire
         let freePages = try Pages(byteCount: slots * 4)
         let runnable = try IndexQueue(capacity: slots)
         let dirty = try IndexQueue(capacity: slots)
+        let corked = try IndexQueue(capacity: slots)
         let awaited = try AwaitedPool.make()
         let keyspace: Keyspace
         do throws(ReservationRefused) {
@@ -166,14 +173,15 @@ import Wire
         return Shard(
             start, driver: driver, keyspace: keyspace, pool: pool, timers: timers,
             awaited: awaited, connectionPages: connectionPages, freePages: freePages,
-            runnable: runnable, dirty: dirty, nowMs: now)
+            runnable: runnable, dirty: dirty, corked: corked, nowMs: now)
     }
 
     private init(
         _ start: ShardStart, driver: Driver, keyspace: consuming Keyspace,
         pool: consuming BlockPool, timers: consuming TimerWheel, awaited: consuming AwaitedPool,
         connectionPages: consuming Pages, freePages: consuming Pages,
-        runnable: consuming IndexQueue, dirty: consuming IndexQueue, nowMs: UInt64
+        runnable: consuming IndexQueue, dirty: consuming IndexQueue, corked: consuming IndexQueue,
+        nowMs: UInt64
     ) {
         number = start.number
         settings = start.settings
@@ -226,6 +234,7 @@ import Wire
         self.freePages = freePages
         self.runnable = runnable
         self.dirty = dirty
+        self.corked = corked
         figures = unsafe start.state.pointee.figures[start.number]
         self.nowMs = nowMs
         wallMs = Int64(Clock.wallMs())
@@ -276,10 +285,15 @@ import Wire
     /// How long the driver may wait. Looks at the mailboxes once more after saying that it sleeps.
     private mutating func sleep() -> UInt64? {
         if dirty.count > 0 || hasUnpublished() || hasToTell() || hasToFanOut() { return 0 }
-        if runnable.count > 0 { return pool.isExhausted ? Self.exhaustedRetryMs : 0 }
+        if runnable.count > 0 {
+            if pool.isExhausted { return Self.exhaustedRetryMs }
+            // The shard that has to make room may want this processor.
+            if !awaitsMailRoom { return 0 }
+        }
         if tendsOn || snapshotGoesOn || dumpGoesOn || hasDecided() { return 0 }
         var wakeMs = timers.nextDeadlineMs
-        if hasBacklog() { wakeMs = nowMs + Self.backlogRetryMs }
+        if hasBacklog() || awaitsMailRoom { wakeMs = nowMs + Self.backlogRetryMs }
+        if let due = corkDueMs { wakeMs = min(wakeMs ?? due, due) }
         if let due = keyspace.nextTendMs {
             let inMs = UInt64(max(0, due - wallMs))
             wakeMs = min(wakeMs ?? UInt64.max, nowMs + inMs)
@@ -309,6 +323,7 @@ import Wire
         turnStartNs = Clock.monotonicNs()
         nowMs = turnStartNs / 1_000_000
         turn &+= 1
+        awaitsMailRoom = false
         wallMs = Int64(Clock.wallMs())
         if isLoading { takeLoaded() }
         if registry.generation != registryGeneration {
@@ -371,14 +386,58 @@ import Wire
     }
 
     private mutating func flushDirty() {
+        let isDue = uncork()
         // What is produced while flushing has its turn in the next round, with everybody else's.
         var turns = dirty.count
         while turns > 0, let index = dirty.popFirst() {
             turns -= 1
             let connection = unsafe connections + Int(index)
             unsafe connection.pointee.flags.remove(.dirty)
-            flush(index)
+            if !isDue, mayWaitForOthers(index) {
+                cork(index)
+            } else {
+                flush(index)
+            }
         }
+    }
+
+    // MARK: Replies that wait for those in between
+
+    /// Half of a pipeline's answers come from other shards, a moment later. What is ready before the
+    /// first of them is little, and a send of its own costs more than all else that is done for it:
+    /// it waits for them, a millisecond or two at most.
+    private mutating func mayWaitForOthers(_ index: UInt32) -> Bool {
+        let connection = unsafe connections + Int(index)
+        guard unsafe connection.pointee.flags.contains(.diverted),
+            unsafe !connection.pointee.flags.contains(.sendInFlight),
+            unsafe connection.pointee.blockCount == 1
+        else { return false }
+        let link = unsafe pool.links[Int(connection.pointee.firstBlock)]
+        return link.end &- link.start <= ShardSettings.corkedBytesMax
+    }
+
+    private mutating func cork(_ index: UInt32) {
+        let connection = unsafe connections + Int(index)
+        guard unsafe !connection.pointee.flags.contains(.corked) else { return }
+        unsafe connection.pointee.flags.insert(.corked)
+        corked.append(index)
+        if corkDueMs == nil { corkDueMs = nowMs + Self.corkedMs }
+    }
+
+    /// Whether the time is over, in which case all that wait are to be sent.
+    private mutating func uncork() -> Bool {
+        guard let due = corkDueMs, nowMs >= due else { return false }
+        corkDueMs = nil
+        while let index = corked.popFirst() {
+            let connection = unsafe connections + Int(index)
+            unsafe connection.pointee.flags.remove(.corked)
+            if unsafe connection.pointee.state == .open,
+                unsafe connection.pointee.firstBlock != Connection.noBlock
+            {
+                makeDirty(index)
+            }
+        }
+        return true
     }
 
     /// A burst of connections leaves memory behind that lies unused: what was not used for a second

@@ -68,4 +68,6 @@ import Wire
     static let blockPoolBytes = 64 << 20
     /// The least room for a reply: every head and short body fits, so a reply needs one question.
     static let replyRoomBytes = 2048
+    /// More than this is sent without waiting for answers from other shards.
+    static let corkedBytesMax: UInt32 = 8 * 1024
 }
