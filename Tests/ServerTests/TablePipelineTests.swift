@@ -148,7 +148,7 @@ import Testing
     func `many deep pipelines in all directions are all answered`(_ shape: NodeShape) throws {
         let node = try TableNode.shared(shape)
         let table = node.table()
-        let (clients, depth) = (8, isSoak ? 20_000 : 1000)
+        let (clients, depth) = (8, isSoak ? 20_000 : 6000)
         let ends = try atOnce(clients) { number in
             let alice = try node.asAlice()
             let bytes = (0..<depth).flatMap {
