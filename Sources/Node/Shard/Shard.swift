@@ -444,9 +444,7 @@ import Wire
     /// goes back to the kernel.
     private mutating func giveMemoryBack() {
         guard let due = giveBackDueMs else {
-            if driver.mayGiveBack || pool.mayGiveBack || audience.frames.mayGiveBack {
-                giveBackDueMs = nowMs + Self.giveBackAfterMs
-            }
+            if mayGiveBack { giveBackDueMs = nowMs + Self.giveBackAfterMs }
             return
         }
         guard nowMs >= due else { return }
@@ -457,10 +455,15 @@ import Wire
             giveBackDueMs = nowMs + 1
             return
         }
-        giveBackDueMs = nil
+        // There may be no other turn soon to ask in.
+        giveBackDueMs = mayGiveBack ? nowMs + Self.giveBackAfterMs : nil
         guard freedFrames > 0 else { return }
         freedFrames = 0
         Memory.giveBackFreed()
+    }
+
+    private var mayGiveBack: Bool {
+        driver.mayGiveBack || pool.mayGiveBack || audience.frames.mayGiveBack
     }
 
     // MARK: The keyspace's turn
