@@ -1,5 +1,3 @@
-import Glibc
-
 /// Numbers of equal parts of a reservation that nobody uses now. What was given back last is taken
 /// first, so that little is touched. What was not taken between two looks is cold, and its memory
 /// goes back to the kernel: a burst costs memory for as long as it lasts.

@@ -188,7 +188,6 @@ import Testing
 
     // MARK: Buffers
 
-    /// Four buffers for 64 sockets: most wait at any time, none is told, all bytes come.
     @Test(arguments: DriverKind.allCases)
     func `what a crowd was received into goes back to the kernel when it is quiet`(
         _ kind: DriverKind
@@ -239,6 +238,7 @@ import Testing
         return pages.count { $0 & 1 == 1 }
     }
 
+    /// Four buffers for 64 sockets: most wait at any time, none is told, all bytes come.
     @Test(arguments: DriverKind.allCases)
     func `more senders than buffers all get through`(_ kind: DriverKind) throws {
         let rig = try DriverRig(kind, sockets: 64, buffers: 4)

@@ -3,8 +3,8 @@ import Testing
 @testable import Node
 
 @Suite struct `A connection's slot` {
-    @Test
-    func `a connection waiting for the node to load is not taken for one of the RESP listener`() {
+    /// Who waited for the node to load was once taken for a client of the RESP listener.
+    @Test func `no two of a connection's flags share a bit`() {
         let flags: [Connection.Flags] = [
             .closeAfterReply, .peerEnded, .sendInFlight, .runnable, .dirty, .receivePaused,
             .refused, .awaitsLoading, .unframed, .respListener, .diverted, .corked, .gathering,

@@ -71,7 +71,8 @@ enum Message {
     /// mailbox.
     static let inlineBytesMax = 16 * 1024
 
-    /// A request that travels takes no more: its head, and a value that stands behind.
+    /// A request that travels takes no more, unless heads may be longer than by default: what of its
+    /// head goes along, and a value that stands behind.
     static let requestBytesMax = inlineBytesMax + 16 * 1024
 
     struct Connection {

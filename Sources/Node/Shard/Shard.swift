@@ -403,9 +403,9 @@ import Wire
 
     // MARK: Replies that wait for those in between
 
-    /// Half of a pipeline's answers come from other shards, a moment later. What is ready before the
-    /// first of them is little, and a send of its own costs more than all else that is done for it:
-    /// it waits for them, a millisecond or two at most.
+    /// Some of a pipeline's answers come from other shards, a moment later. What is ready before the
+    /// first of them is little, and waits for them so that one send does for all: a millisecond or
+    /// two at most.
     private mutating func mayWaitForOthers(_ index: UInt32) -> Bool {
         let connection = unsafe connections + Int(index)
         guard unsafe connection.pointee.flags.contains(.diverted),
