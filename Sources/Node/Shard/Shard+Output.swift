@@ -27,7 +27,9 @@ extension Shard {
         guard let block = unsafe pool.take(isFirst: connection.pointee.blockCount == 0) else {
             return false
         }
-        unsafe pool.links[Int(block)] = BlockPool.Link(next: Connection.noBlock, start: 0, end: 0)
+        let start = BlockPool.firstByte(of: block)
+        unsafe pool.links[Int(block)] = BlockPool.Link(
+            next: Connection.noBlock, start: start, end: start)
         if unsafe connection.pointee.lastBlock == Connection.noBlock {
             unsafe connection.pointee.firstBlock = block
         } else {
