@@ -41,12 +41,15 @@ struct PushRun {
             command: settings.command.rawValue, target: settings.target + (settings.path ?? ""),
             label: settings.label)
         report.conditions = conditions
+        var idle: ServerFigures?
         if isPush {
             unsafe try push(&listeners, log, control, before, &report)
         } else {
-            unsafe hold(&listeners, control, before, &report)
+            idle = unsafe hold(&listeners, control, before, &report)
         }
-        report.add(held: held, before: before, listeners: listeners.merged().connected)
+        let connected = listeners.merged().connected
+        report.add(held: idle ?? held, before: before, listeners: connected)
+        if idle != nil { report.add(opened: held, before: before, listeners: connected) }
         return report
     }
 
@@ -84,10 +87,11 @@ struct PushRun {
         report.addListening(heard, busiest: listeners.busiest)
     }
 
+    /// Answers what the server used once the warm-up had left it alone with them.
     private func hold(
         _ listeners: inout Listeners, _ control: UnsafeMutablePointer<RunControl>,
         _ before: ServerFigures, _ report: inout Report
-    ) {
+    ) -> ServerFigures {
         let startNs = unsafe RequestRun.begin(control)
         var watch = Watch(settings: settings, startNs: startNs)
         unsafe watch.follow(control, threads: settings.threads) { listeners.progress }
@@ -98,6 +102,7 @@ struct PushRun {
         report.add(server: watch, before: before, each: (0, ""))
         report.addListening(heard, busiest: listeners.busiest)
         report.addStrangers(watch)
+        return watch.first
     }
 
     // MARK: Plans

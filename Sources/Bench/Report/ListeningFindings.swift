@@ -126,8 +126,22 @@ extension Report {
             ),
         ]
         for (name, after, first, says) in parts {
-            guard let after, let first else { continue }
-            add(name, (Double(after) - Double(first)) / Double(listeners), .bytes, says)
+            addShare(name, after, first, listeners, says)
         }
+    }
+
+    /// What opening them left for the moment: a crowd that comes at once takes memory that is not needed
+    /// once they idle.
+    mutating func add(opened: ServerFigures, before: ServerFigures, listeners: UInt64) {
+        addShare(
+            "server.opening_a_stream", opened.ownMemory, before.ownMemory, listeners,
+            "of the process's own memory, when the last one was opened")
+    }
+
+    private mutating func addShare(
+        _ name: String, _ after: UInt64?, _ before: UInt64?, _ listeners: UInt64, _ says: String
+    ) {
+        guard listeners > 0, let after, let before else { return }
+        add(name, (Double(after) - Double(before)) / Double(listeners), .bytes, says)
     }
 }
