@@ -11,6 +11,8 @@ import Glibc
     private static let completionsMax: UInt32 = 8192
     private static let bufferGroup: UInt16 = 1
     static let listenersMax = 8
+    /// So many at a time while the processor is wanted by others.
+    private static let sliceMax: UInt32 = 8
     /// Receive buffers offered from the start. The kernel goes round all it is offered, so what is
     /// offered is what is touched; more are offered once these were not enough, and kept back again
     /// when so many were not needed for a while.
@@ -41,6 +43,8 @@ import Glibc
     private var spareBuffers: FreeList
     /// The last batch was full: more may have completed.
     private(set) var isBehind = false
+    /// See `Driver.sendInSlices`.
+    var sendsInSlices = false
     private var parked: IndexQueue
     private var own: CompletionList
     private var batch: CompletionList
@@ -524,6 +528,9 @@ import Glibc
 
     private mutating func submitSend(_ index: UInt32) {
         let endpoint = unsafe endpoints + Int(index)
+        if sendsInSlices, unsafe io_uring_sq_ready(ring) >= Self.sliceMax {
+            _ = unsafe io_uring_submit(ring)
+        }
         let sqe = unsafe nextSubmission()
         unsafe io_uring_prep_send(
             sqe, endpoint.pointee.fd, endpoint.pointee.sendBase, endpoint.pointee.sendCount,

@@ -110,6 +110,13 @@ import Glibc
     /// Queues the job, which must not be touched until it comes back; false, and nothing done, when
     /// the queue is full or the pool ends. Any thread may call it.
     public func submit(_ job: UnsafeMutablePointer<Job>) -> Bool {
+        guard unsafe enqueue(job) else { return false }
+        // Not under the lock: on one processor the worker would wake only to wait for it.
+        unsafe pthread_cond_signal(wakeUp)
+        return true
+    }
+
+    private func enqueue(_ job: UnsafeMutablePointer<Job>) -> Bool {
         unsafe pthread_mutex_lock(mutex)
         defer { unsafe pthread_mutex_unlock(mutex) }
         guard !isEnding && queued < queuedJobsMax else { return false }
@@ -122,7 +129,6 @@ import Glibc
         }
         unsafe last = unsafe job
         queued += 1
-        unsafe pthread_cond_signal(wakeUp)
         return true
     }
 

@@ -20,6 +20,8 @@ import Keyspace
     /// The disk has confirmed writes up to this position, and every record up to this stamp.
     private(set) var synced: CommitPosition = 0
     private(set) var syncedStamp = Stamp(rawValue: 0)
+    /// The log's file has every record up to this stamp.
+    private(set) var writtenStamp = Stamp(rawValue: 0)
     /// Whether a write may be told of only when the disk has it (`--fsync always`).
     var waitsForDisk = false
 
@@ -39,8 +41,9 @@ import Keyspace
     @inline(__always)
     func mustHold(_ record: Record) -> Bool { waitsForDisk && record.stamp > syncedStamp }
 
-    /// The log's file has the writes up to this position.
-    mutating func wrote(_ position: CommitPosition) {
+    /// The log's file has the writes up to this position, and every record up to the stamp.
+    mutating func wrote(_ position: CommitPosition, _ stamp: Stamp) {
+        writtenStamp = stamp
         if !waitsForDisk { safe = max(safe, position) }
     }
 

@@ -16,7 +16,7 @@ import Options
     private let workers: WorkerPool
     private let inbox: CompletionInbox
     private var jobsOut = 0
-    private var isSyncing = false
+    private(set) var isSyncing = false
     private var isMakingSegment = false
     /// When the policy wants the next sync, if anything was written since the last.
     private var nextSyncMs: UInt64 = 0
@@ -180,6 +180,12 @@ import Options
         while let trim = writer.nextTrim() {
             if !submit(.trim(trim)) { disk.close(trim.file) }
         }
+    }
+
+    /// Starts the next sync of what was written, in the middle of a turn: with `always` somebody waits
+    /// for it. `stamp` is the last one that is written.
+    mutating func syncNext(at nowMs: UInt64, stamp: Stamp) {
+        if policy == .always, writer.wantsSync, !isSyncing { startSync(at: nowMs, stamp) }
     }
 
     private mutating func isSyncDue(at nowMs: UInt64) -> Bool {

@@ -90,7 +90,7 @@ extension Shard {
     mutating func commit() {
         guard let keeper = unsafe keeper else { return }
         if unsafe keeper.pointee.write(at: nowMs) {
-            unsafe commitPoint.wrote(keeper.pointee.writer.written)
+            unsafe commitPoint.wrote(keeper.pointee.writer.written, keyspace.clock.last)
         } else {
             withholdTurn()
         }
@@ -99,6 +99,7 @@ extension Shard {
         }
         unsafe keeper.pointee.startWork(
             at: nowMs, isSyncWanted: commitPoint.heldCount > 0, stamp: keyspace.clock.last)
+        unsafe driver.sendInSlices(keeper.pointee.isSyncing)
         noteLogGrowth()
         noteTrouble()
         releaseHeld()
@@ -111,6 +112,15 @@ extension Shard {
         if let (position, stamp) = unsafe keeper.pointee.takeFinished() {
             commitPoint.synced(position, stamp)
         }
+    }
+
+    /// Between two parts of a turn: what was written is synced as soon as the disk is free. With many
+    /// clients a turn takes as long as a sync.
+    @inline(__always)
+    mutating func goOnSyncing() {
+        guard let keeper = unsafe keeper, unsafe keeper.pointee.hasFinishedWork else { return }
+        readDiskWork()
+        unsafe keeper.pointee.syncNext(at: nowMs, stamp: commitPoint.writtenStamp)
     }
 
     /// The log's file did not take the turn's writes, so nobody may be told that they were made.

@@ -46,8 +46,8 @@ extension Shard {
             if unsafe !sendAside(index, next) { close(index) }
             removeFirstPlace(index)
         }
-        // Not at once: this may be in the middle of serving the connection's input.
-        makeRunnable(index)
+        // What came meanwhile; not at once: this may be in the middle of serving it.
+        if unsafe connection.pointee.input.count > 0 { makeRunnable(index) }
     }
 
     /// Keeps a reply, or a part of one, that is not to be sent before earlier ones.

@@ -102,6 +102,24 @@ extension Shard {
         return true
     }
 
+    /// Sends what this turn has made for each connection, after the commit point.
+    mutating func flushDirty() {
+        let isDue = uncork()
+        // What is produced while flushing has its turn in the next round, with everybody else's.
+        var turns = dirty.count
+        while turns > 0, let index = dirty.popFirst() {
+            turns -= 1
+            goOnSyncing()
+            let connection = unsafe connections + Int(index)
+            unsafe connection.pointee.flags.remove(.dirty)
+            if !isDue, mayWaitForOthers(index) {
+                cork(index)
+            } else {
+                flush(index)
+            }
+        }
+    }
+
     /// Starts the next send, unless one is in flight. What follows from all being sent, the next
     /// piece of a stream or the next requests, is sent in the next turn: a reader who takes
     /// everything at once must not keep us from the others. For the same reason a long reply goes
@@ -211,5 +229,44 @@ extension Shard {
         unsafe connection.pointee.firstBlock = Connection.noBlock
         unsafe connection.pointee.lastBlock = Connection.noBlock
         unsafe connection.pointee.blockCount = 0
+    }
+
+    // MARK: Replies that wait for those in between
+
+    /// Some of a pipeline's answers come from other shards, a moment later. What is ready before the
+    /// first of them is little, and waits for them so that one send does for all: a millisecond or
+    /// two at most.
+    private mutating func mayWaitForOthers(_ index: UInt32) -> Bool {
+        let connection = unsafe connections + Int(index)
+        guard unsafe connection.pointee.flags.contains(.diverted),
+            unsafe !connection.pointee.flags.contains(.sendInFlight),
+            unsafe connection.pointee.blockCount == 1
+        else { return false }
+        let link = unsafe pool.links[Int(connection.pointee.firstBlock)]
+        return link.end &- link.start <= ShardSettings.corkedBytesMax
+    }
+
+    private mutating func cork(_ index: UInt32) {
+        let connection = unsafe connections + Int(index)
+        guard unsafe !connection.pointee.flags.contains(.corked) else { return }
+        unsafe connection.pointee.flags.insert(.corked)
+        corked.append(index)
+        if corkDueMs == nil { corkDueMs = nowMs + ShardSettings.corkedMs }
+    }
+
+    /// Whether the time is over, in which case all that wait are to be sent.
+    private mutating func uncork() -> Bool {
+        guard let due = corkDueMs, nowMs >= due else { return false }
+        corkDueMs = nil
+        while let index = corked.popFirst() {
+            let connection = unsafe connections + Int(index)
+            unsafe connection.pointee.flags.remove(.corked)
+            if unsafe connection.pointee.state == .open,
+                unsafe connection.pointee.firstBlock != Connection.noBlock
+            {
+                makeDirty(index)
+            }
+        }
+        return true
     }
 }

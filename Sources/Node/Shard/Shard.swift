@@ -90,8 +90,8 @@ import Wire
     var runnable: IndexQueue
     var dirty: IndexQueue
     /// Connections whose replies wait for those in between, and until when.
-    private var corked: IndexQueue
-    private var corkDueMs: UInt64?
+    var corked: IndexQueue
+    var corkDueMs: UInt64?
     /// A request waits, in this turn, for room in the mailbox of its key's shard.
     var awaitsMailRoom = false
     private let connectionPages: Pages
@@ -146,7 +146,6 @@ import Wire
 
     /// Accepting goes on after this pause when the kernel has no descriptors or memory left.
     static let acceptRetryAfterMs: UInt64 = 100
-    private static let corkedMs: UInt64 = 1
     private static let giveBackAfterMs: UInt64 = 1000
     /// Buffers and blocks given back in one turn: a system call and a few pages each.
     private static let givenBackMax = 64
@@ -258,7 +257,10 @@ import Wire
             unsafe state.pointee.wakeFlags[number].wakeUp()
             beginTurn()
             unsafe fetchAhead(batch)
-            for place in 0..<batch.count { unsafe act(on: batch[place]) }
+            for place in 0..<batch.count {
+                goOnSyncing()
+                unsafe act(on: batch[place])
+            }
             readMailboxes()
             resumeRunnable()
             resumeGathers()
@@ -383,61 +385,6 @@ import Wire
     /// is done for them. Many would keep everybody's answers waiting.
     private mutating func letListenersGoFirst(_ count: Int) {
         if count > 0, count <= Self.listenersFirstMax { dirty.bringForward(count) }
-    }
-
-    private mutating func flushDirty() {
-        let isDue = uncork()
-        // What is produced while flushing has its turn in the next round, with everybody else's.
-        var turns = dirty.count
-        while turns > 0, let index = dirty.popFirst() {
-            turns -= 1
-            let connection = unsafe connections + Int(index)
-            unsafe connection.pointee.flags.remove(.dirty)
-            if !isDue, mayWaitForOthers(index) {
-                cork(index)
-            } else {
-                flush(index)
-            }
-        }
-    }
-
-    // MARK: Replies that wait for those in between
-
-    /// Some of a pipeline's answers come from other shards, a moment later. What is ready before the
-    /// first of them is little, and waits for them so that one send does for all: a millisecond or
-    /// two at most.
-    private mutating func mayWaitForOthers(_ index: UInt32) -> Bool {
-        let connection = unsafe connections + Int(index)
-        guard unsafe connection.pointee.flags.contains(.diverted),
-            unsafe !connection.pointee.flags.contains(.sendInFlight),
-            unsafe connection.pointee.blockCount == 1
-        else { return false }
-        let link = unsafe pool.links[Int(connection.pointee.firstBlock)]
-        return link.end &- link.start <= ShardSettings.corkedBytesMax
-    }
-
-    private mutating func cork(_ index: UInt32) {
-        let connection = unsafe connections + Int(index)
-        guard unsafe !connection.pointee.flags.contains(.corked) else { return }
-        unsafe connection.pointee.flags.insert(.corked)
-        corked.append(index)
-        if corkDueMs == nil { corkDueMs = nowMs + Self.corkedMs }
-    }
-
-    /// Whether the time is over, in which case all that wait are to be sent.
-    private mutating func uncork() -> Bool {
-        guard let due = corkDueMs, nowMs >= due else { return false }
-        corkDueMs = nil
-        while let index = corked.popFirst() {
-            let connection = unsafe connections + Int(index)
-            unsafe connection.pointee.flags.remove(.corked)
-            if unsafe connection.pointee.state == .open,
-                unsafe connection.pointee.firstBlock != Connection.noBlock
-            {
-                makeDirty(index)
-            }
-        }
-        return true
     }
 
     /// A burst of connections leaves memory behind that lies unused: what was not used for a second

@@ -70,4 +70,6 @@ import Wire
     static let replyRoomBytes = 2048
     /// More than this is sent without waiting for answers from other shards.
     static let corkedBytesMax: UInt32 = 8 * 1024
+    /// Less waits for so long, and for the turn that is then under way.
+    static let corkedMs: UInt64 = 1
 }
