@@ -62,9 +62,9 @@ extension Option {
                 + "acknowledged in any case."),
         Option(
             "snapshot-after", .node, .size((1 << 20)...(1 << 40)) { $0.snapshotAfterBytes = $1 },
-            default: .value("32MiB"),
+            default: .value("64MiB"),
             doc: "Log written since the last snapshot after which the next is taken; at least "
-                + "twice the size of the last one."),
+                + "twice the size of the last one, and as much as all records have."),
         Option(
             "snapshot-every", .node,
             .duration(1_000...(365 * 86_400_000)) { $0.snapshotEveryMs = $1 },

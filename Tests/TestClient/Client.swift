@@ -154,6 +154,12 @@ public final class Client: @unchecked Sendable {
         return Array(unread[start...])
     }
 
+    /// Waits until something has arrived, and leaves it to be read; false at the end.
+    public func hears(withinMs: Int = patienceMs) throws(ClientError) -> Bool {
+        guard start == unread.count else { return true }
+        return try receive(.after(ms: withinMs), "anything")
+    }
+
     /// Reads one answer of any size without keeping it; nil where a byte of its body was not
     /// `filler`.
     public func replySize(

@@ -127,9 +127,12 @@ import Synchronization
     /// The same.
     var dumper: Dumper? { isLoaded ? unsafe handover.pointee.dumper : nil }
 
-    /// The log's growth after which a snapshot is due: as much as asked for, or a good part of what a
-    /// snapshot writes, so that large nodes don't write the same again and again.
-    var snapshotDueBytes: UInt64 {
-        unsafe max(snapshotAfterBytes, 2 * signals.pointee.bytes.load(ordering: .relaxed))
+    /// The log's growth after which a snapshot is due: as much as asked for, twice what the last one
+    /// has on the disk, and no less than the records take, which a snapshot has to walk and to pack. So a
+    /// node that writes all it can does not spend its time on snapshots.
+    func snapshotDueBytes(recordBytes: Int) -> UInt64 {
+        unsafe max(
+            snapshotAfterBytes, 2 * signals.pointee.bytes.load(ordering: .relaxed),
+            UInt64(recordBytes))
     }
 }
