@@ -306,6 +306,28 @@ import Wire
         #expect(server.answers)
     }
 
+    /// Its end follows from the last command alone, since nothing is sent that it could follow from.
+    @Test(arguments: [
+        NodeShape(io: .uring, shards: 1), NodeShape(io: .epoll, shards: 4),
+        NodeShape(io: .uring, shards: 4),
+    ])
+    func `whoever wants no replies and says that was all is let go at once`(
+        _ shape: NodeShape
+    ) throws {
+        let server = try shape.start(["--fsync", "always"])
+        let redis = try RESPCaller(server)
+        let keys = (0..<20).map { "quiet\($0)" }
+        let commands = [
+            ["CLIENT", "REPLY", "OFF"], ["MSET"] + keys.flatMap { [$0, "1"] },
+        ]
+        try redis.client.send(
+            commands.flatMap { RESPCaller.bytes($0.map { Array($0.utf8) }) })
+        redis.client.finishSending()
+        #expect(redis.client.ending().isOver)
+        let other = try RESPCaller(server)
+        #expect(try other.ask(["EXISTS"] + keys) == "20")
+    }
+
     @Test func `a node that runs alone joins nobody and leaves what it was never in`() throws {
         let server = try Server.start(environment: ["ADMIN_PASSWORD=the operator's"])
         let redis = try RESPCaller(server)

@@ -46,8 +46,13 @@ extension Shard {
             if unsafe !sendAside(index, next) { close(index) }
             removeFirstPlace(index)
         }
-        // What came meanwhile; not at once: this may be in the middle of serving it.
-        if unsafe connection.pointee.input.count > 0 { makeRunnable(index) }
+        // What came meanwhile; not at once: this may be in the middle of serving it. What follows from
+        // having answered comes when the answer has left, unless there was nothing to say.
+        if unsafe connection.pointee.input.count > 0
+            || connection.pointee.firstBlock == Connection.noBlock
+        {
+            makeRunnable(index)
+        }
     }
 
     /// Keeps a reply, or a part of one, that is not to be sent before earlier ones.
