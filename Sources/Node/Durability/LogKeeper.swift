@@ -16,7 +16,7 @@ import Options
     private let workers: WorkerPool
     private let inbox: CompletionInbox
     private var jobsOut = 0
-    private(set) var isSyncing = false
+    private var isSyncing = false
     private var isMakingSegment = false
     /// When the policy wants the next sync, if anything was written since the last.
     private var nextSyncMs: UInt64 = 0
@@ -187,6 +187,9 @@ import Options
     mutating func syncNext(at nowMs: UInt64, stamp: Stamp) {
         if policy == .always, writer.wantsSync, !isSyncing { startSync(at: nowMs, stamp) }
     }
+
+    /// A sync is under way that all writers wait for.
+    var isAwaited: Bool { isSyncing && policy == .always }
 
     private mutating func isSyncDue(at nowMs: UInt64) -> Bool {
         switch policy {

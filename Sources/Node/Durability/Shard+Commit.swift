@@ -99,7 +99,11 @@ extension Shard {
         }
         unsafe keeper.pointee.startWork(
             at: nowMs, isSyncWanted: commitPoint.heldCount > 0, stamp: keyspace.clock.last)
-        unsafe driver.sendInSlices(keeper.pointee.isSyncing)
+        let isAwaited = unsafe keeper.pointee.isAwaited
+        if isAwaited != syncIsAwaited {
+            syncIsAwaited = isAwaited
+            driver.sendInSlices(isAwaited)
+        }
         noteLogGrowth()
         noteTrouble()
         releaseHeld()
@@ -118,6 +122,11 @@ extension Shard {
     /// clients a turn takes as long as a sync.
     @inline(__always)
     mutating func goOnSyncing() {
+        if syncIsAwaited { lookForSync() }
+    }
+
+    @inline(never)
+    private mutating func lookForSync() {
         guard let keeper = unsafe keeper, unsafe keeper.pointee.hasFinishedWork else { return }
         readDiskWork()
         unsafe keeper.pointee.syncNext(at: nowMs, stamp: commitPoint.writtenStamp)
