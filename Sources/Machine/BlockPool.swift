@@ -86,8 +86,9 @@
         free.cool(pages, partBytes: Self.blockBytes, most: most)
     }
 
-    /// Where what is written to a block begins. All beginnings at one place of a page would share the same few
-    /// places of the processor's cache, and a turn's replies would drive each other out of it.
+    /// Where what is written to a block begins. All beginnings at one place of a page would share
+    /// the same few places of the processor's cache, and a turn's replies would drive each other
+    /// out of it.
     @inline(__always)
     public static func firstByte(of block: UInt32) -> UInt32 { (block & 7) &* 448 }
 

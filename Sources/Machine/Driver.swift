@@ -96,9 +96,9 @@ import Glibc
         }
     }
 
-    /// Whether a few sends at a time are handed to the kernel, instead of all of a turn's in one call. A
-    /// kernel that does not preempt itself lets nobody else have the processor within a call, and a
-    /// worker that has to send the disk its next step wants it now.
+    /// Whether a few sends at a time are handed to the kernel, instead of all of a turn's in one
+    /// call. A kernel that does not preempt itself lets nobody else have the processor within a
+    /// call, and a worker that has to send the disk its next step wants it now.
     public func sendInSlices(_ isWanted: Bool) {
         // With epoll each send is a call.
         if case .uring(let driver) = self { unsafe driver.pointee.sendsInSlices = isWanted }

@@ -130,8 +130,8 @@ extension Report {
         }
     }
 
-    /// What opening them left for the moment: a crowd that comes at once takes memory that is not needed
-    /// once they idle.
+    /// What opening them left for the moment: a crowd that comes at once takes memory that is not
+    /// needed once they idle.
     mutating func add(opened: ServerFigures, before: ServerFigures, listeners: UInt64) {
         addShare(
             "server.opening_a_stream", opened.ownMemory, before.ownMemory, listeners,

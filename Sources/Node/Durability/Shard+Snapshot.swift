@@ -219,7 +219,6 @@ extension Shard {
         let total = unsafe durability.signals.pointee.logBytes
             .add(written &- countedLogBytes, ordering: .relaxed).newValue
         countedLogBytes = written
-        if total < durability.snapshotAfterBytes { return }
         // Keys are spread evenly, so the other shards have as much.
         let recordBytes = unsafe keyspace.liveBytes * state.pointee.shardCount
         if total >= durability.snapshotDueBytes(recordBytes: recordBytes) { requestSnapshot() }
