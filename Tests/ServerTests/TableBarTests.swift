@@ -37,18 +37,24 @@ import Testing
         try store(Self.million, alice) { number in
             ("/t/key/k\(number)", "{\"value\":\"\(String(repeating: "v", count: 100))\"}")
         }
-        let quiet = try latencies(alice, forMs: 3000)
-        let before = server.figures.residentKiB
-        let reader = Listing(try server.connect())
-        reader.begin()
-        let crowded = try latencies(alice, forMs: 60_000) { !reader.isOver }
-        let grown = server.figures.residentPeakKiB - before
-        print(
-            "\(reader.count >> 20) MiB listed, \(io): \(grown) KiB more at the peak; "
-                + "quiet \(quiet), meanwhile \(crowded)")
-        #expect(reader.count > Self.million * 150)
-        #expect(grown < 16 * 1024)
-        #expect(crowded.p99 <= quiet.p99 + 2000)
+        // The reader, who asks and the node share the machine's processors here, and whoever else
+        // runs on it: what counts is the median of some rounds.
+        var added: [Int] = []
+        for _ in 0..<5 {
+            let quiet = try latencies(alice, forMs: 1000)
+            let before = server.figures.residentKiB
+            let reader = Listing(try server.connect())
+            reader.begin()
+            let crowded = try latencies(alice, forMs: 60_000) { !reader.isOver }
+            let grown = server.figures.residentPeakKiB - before
+            print(
+                "\(reader.count >> 20) MiB listed, \(io): \(grown) KiB more at the peak; "
+                    + "quiet \(quiet), meanwhile \(crowded)")
+            #expect(reader.count > Self.million * 150)
+            #expect(grown < 16 * 1024)
+            added.append(crowded.p99 - quiet.p99)
+        }
+        #expect(added.sorted()[added.count / 2] <= 2000)
     }
 
     @Test(arguments: IODriver.allCases)
