@@ -63,16 +63,18 @@ private func words(_ message: JSON) -> String {
         let socket = try node.server.socket("/\(table)/subscribe")
         #expect(words(try socket.json()) == "(k0=0")
         // What is heard before every shard has told its state has no id yet.
-        var id: String?
-        try #require(
-            try becomes {
-                try write(alice, table, "k0", "1")
-                id = try socket.json()["id"]?.string
-                return id != nil
-            })
+        var place: String?
+        _ = try becomes {
+            try write(alice, table, "k0", "1")
+            let heard = try socket.json()
+            #expect(words(heard) == "k0=1")
+            place = heard["id"]?.string
+            return place != nil
+        }
+        let id = try #require(place)
         socket.client.close()
         for key in 1...6 { try write(alice, table, "k\(key)", "\(key)") }
-        let again = try node.server.socket("/\(table)/subscribe?lastEventId=\(try #require(id))")
+        let again = try node.server.socket("/\(table)/subscribe?lastEventId=\(id)")
         var heard: Set<String> = []
         for _ in 1...6 { heard.insert(words(try again.json())) }
         #expect(heard == Set((1...6).map { "k\($0)=\($0)" }))

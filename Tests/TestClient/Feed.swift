@@ -93,6 +93,17 @@ public final class Feed {
     /// Reads on without a message being due, for so long.
     public func isQuiet(forMs ms: Int) throws(ClientError) -> Bool { try next(withinMs: ms) == nil }
 
+    /// Where to resume from, which comes once every shard has told its state; nil: it did not come,
+    /// or a message did that was not due.
+    public func placeToResume(withinMs: Int = Client.patienceMs) throws(ClientError) -> String? {
+        let deadline = Deadline.after(ms: withinMs)
+        while try isQuiet(forMs: 5) {
+            if let lastID { return lastID }
+            if hasEnded || deadline.isOver { return nil }
+        }
+        return nil
+    }
+
     public func close() { client.close() }
 
     // MARK: Private parts
